@@ -1,0 +1,1 @@
+//! The runner: claims pages, fetches them at the site's pace, commits them.

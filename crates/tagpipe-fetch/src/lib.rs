@@ -1,0 +1,1 @@
+//! Documents from the site: HTTP, Chromium tabs, robots.txt.

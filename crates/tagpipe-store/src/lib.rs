@@ -1,0 +1,1 @@
+//! Everything that is kept: catalogue, frontier, pace, audit trail, on SQLite and PostgreSQL.

@@ -1,0 +1,2 @@
+//! tagpipe reads the TAG population report: command line and wiring.
+fn main() {}
