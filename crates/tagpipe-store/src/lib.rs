@@ -1,1 +1,28 @@
-//! Everything that is kept: catalogue, frontier, pace, audit trail, on SQLite and PostgreSQL.
+//! Everything that is kept: the catalogue of the report, the frontier of each run, the pace of the site and
+//! the audit trail, on SQLite and PostgreSQL.
+//!
+//! This is the only crate with SQL. [`Store`] is the contract; [`contract`] has its words. What must hold:
+//!
+//! - A page is committed whole or not at all: rows, children, completion and audit entry are one transaction.
+//! - A finish counts only with the token of the lease in force.
+//! - Times are written by the database's clock alone, in one format.
+
+pub mod audit;
+mod catalogue;
+mod commit;
+mod connect;
+pub mod contract;
+mod dialect;
+pub mod entities;
+mod error;
+mod frontier;
+mod migrations;
+mod pace;
+mod reconcile;
+mod runs;
+
+pub use connect::{DatabaseUrl, InvalidDatabaseUrl, Store};
+pub use dialect::Dialect;
+pub use error::{ErrorClass, StoreError};
+pub use reconcile::Discrepancy;
+pub use runs::{FailedPage, Resumed, RunRecord, RunnerIdentity, RunnerTotals, SlowPage};

@@ -1,0 +1,300 @@
+//! Opening a database: which engine, which settings, and that its schema is this build's.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::{MigrationStatus, MigratorTrait};
+
+use crate::dialect::Dialect;
+use crate::error::StoreError;
+use crate::migrations::Migrator;
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file; its folder must exist.
+    Sqlite(PathBuf),
+    /// In memory: for dry runs and tests; gone with the process.
+    Memory,
+    /// A `postgres://` URL.
+    Postgres(url::Url),
+}
+
+/// A text that names no database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a database; write sqlite:FILE, a file name ending in .db, or postgres://user:password@host/name")]
+pub struct InvalidDatabaseUrl(String);
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidDatabaseUrl(text.to_owned());
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let url = url::Url::parse(text).map_err(|_| invalid())?;
+            return if url.host_str().is_some_and(|host| !host.is_empty()) || url.query().is_some() {
+                Ok(DatabaseUrl::Postgres(url))
+            } else {
+                Err(invalid())
+            };
+        }
+        let path = ["sqlite://", "sqlite:", "file:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        match path {
+            Some(":memory:") => Ok(DatabaseUrl::Memory),
+            Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
+            None if !text.contains("://") && !text.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(text))),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl std::fmt::Display for DatabaseUrl {
+    /// Readable and without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DatabaseUrl::Sqlite(path) => write!(f, "{}", path.display()),
+            DatabaseUrl::Memory => f.write_str("memory"),
+            DatabaseUrl::Postgres(url) => {
+                let mut shown = url.clone();
+                if shown.password().is_some() {
+                    // Fails only for URLs without a host, which have no password either.
+                    let _ = shown.set_password(Some("***"));
+                }
+                shown.fmt(f)
+            }
+        }
+    }
+}
+
+/// A database, open and with this build's schema. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// All writes. For SQLite a pool of one: its one writer.
+    pub(crate) writer: DatabaseConnection,
+    /// Reads that need not see an open transaction of ours.
+    pub(crate) reader: DatabaseConnection,
+    pub(crate) dialect: Dialect,
+}
+
+/// How long SQLite waits for another process that is writing before it says so.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new connection to PostgreSQL may take before the database counts as not available.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+impl Store {
+    /// Opens the database at `url`; an SQLite file is made if it is missing.
+    ///
+    /// With `migrate`, brings the schema up to date; without, refuses a schema that is not.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Refused`] or [`StoreError::Schema`].
+    pub async fn open(url: &DatabaseUrl, migrate: bool) -> Result<Store, StoreError> {
+        let (writer, reader) = match url {
+            DatabaseUrl::Sqlite(path) => connect_sqlite(path).await?,
+            DatabaseUrl::Memory => {
+                let only = connect_memory().await?;
+                (only.clone(), only)
+            }
+            DatabaseUrl::Postgres(url) => {
+                let pool = connect_postgres(url).await?;
+                (pool.clone(), pool)
+            }
+        };
+        let dialect = Dialect::of(writer.get_database_backend());
+        let store = Store { writer, reader, dialect };
+        store.check_schema(migrate).await?;
+        Ok(store)
+    }
+
+    /// Which engine this is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// For reading through [`crate::entities`].
+    #[must_use]
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Closes all connections; what was committed is on disk.
+    pub async fn close(&self) {
+        // A connection that cannot be closed in order is closed by the end of the process.
+        let _ = self.reader.close_by_ref().await;
+        let _ = self.writer.close_by_ref().await;
+    }
+
+    /// Takes the newest migration back, for the test that every one has a way back.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrate_down(&self, steps: u32) -> Result<(), StoreError> {
+        Migrator::down(&self.writer, Some(steps)).await.map_err(StoreError::from)
+    }
+
+    /// Names of the migrations that are applied, and of those that are not yet.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrations(url: &DatabaseUrl) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let connection = match url {
+            DatabaseUrl::Sqlite(path) => connect_sqlite(path).await?.0,
+            DatabaseUrl::Memory => connect_memory().await?,
+            DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
+        };
+        let all = Migrator::get_migration_with_status(&connection).await?;
+        let names = |wanted| {
+            all.iter().filter(|one| one.status() == wanted).map(|one| one.name().to_owned()).collect()
+        };
+        Ok((names(MigrationStatus::Applied), names(MigrationStatus::Pending)))
+    }
+
+    async fn check_schema(&self, migrate: bool) -> Result<(), StoreError> {
+        let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
+        let applied = Migrator::get_migration_models(&self.writer).await?;
+        if let Some(newer) = applied.iter().find(|one| !known.contains(&one.version)) {
+            return Err(StoreError::Schema(format!(
+                "the database was written by a newer tagpipe (migration `{}`); update tagpipe, or use another database",
+                newer.version
+            )));
+        }
+        if applied.len() == known.len() {
+            return Ok(());
+        }
+        if !migrate {
+            return Err(StoreError::Schema(format!(
+                "the database's schema is {} of {} migrations old; run `tagpipe db migrate`",
+                known.len() - applied.len(),
+                known.len()
+            )));
+        }
+        Migrator::up(&self.writer, None).await.map_err(StoreError::from)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        begin(&self.writer).await
+    }
+
+    pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        self.reader.query_all_raw(statement).await.map_err(StoreError::from)
+    }
+
+    pub(crate) async fn write(&self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(self.writer.execute_raw(statement).await?.rows_affected())
+    }
+}
+
+/// Begins a transaction that writes. SQLite is asked for its write lock at once: a transaction that reads
+/// first could not get it later without starting over.
+async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    connection.begin_with_options(options).await
+}
+
+async fn connect_sqlite(path: &Path) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(StoreError::Refused(format!("the folder `{}` does not exist; create it", folder.display())));
+    }
+    let writer = sqlite_pool(path, 1).await.map_err(|error| name_file(path, error))?;
+    let reader = sqlite_pool(path, 2).await.map_err(|error| name_file(path, error))?;
+    Ok((writer, reader))
+}
+
+fn name_file(path: &Path, error: DbErr) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Refused(text) | StoreError::Bug(text) => {
+            StoreError::Refused(format!("cannot open `{}` as an SQLite database: {text}", path.display()))
+        }
+        other => other,
+    }
+}
+
+async fn sqlite_pool(path: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let path = path.to_owned();
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options.max_connections(connections).min_connections(1).sqlx_logging(false).test_before_acquire(false);
+    options.idle_timeout(None).max_lifetime(None);
+    options.map_sqlx_sqlite_opts(move |_| {
+        sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+            .create_if_missing(true)
+            .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
+    });
+    Database::connect(options).await
+}
+
+async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options.max_connections(1).min_connections(1).sqlx_logging(false).test_before_acquire(false);
+    options.idle_timeout(None).max_lifetime(None);
+    options.map_sqlx_sqlite_opts(sqlite_options);
+    Ok(Database::connect(options).await?)
+}
+
+/// `synchronous=FULL`: what was reported as done survives a power cut; the group commit pays for it.
+fn sqlite_options(
+    options: sea_orm::sqlx::sqlite::SqliteConnectOptions,
+) -> sea_orm::sqlx::sqlite::SqliteConnectOptions {
+    options
+        .foreign_keys(true)
+        .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(200)
+        .pragma("cache_size", "-16384")
+        .pragma("temp_store", "memory")
+        .pragma("journal_size_limit", "67108864")
+}
+
+async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreError> {
+    let mut options = ConnectOptions::new(url.as_str());
+    options
+        .max_connections(8)
+        .min_connections(1)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .set_application_name("tagpipe")
+        .sqlx_logging(false);
+    Database::connect(options).await.map_err(|error| {
+        let shown = DatabaseUrl::Postgres(url.clone());
+        match StoreError::from(error) {
+            StoreError::Unavailable(text) => StoreError::Unavailable(format!("{shown}: {text}")),
+            StoreError::Refused(text) | StoreError::Bug(text) => {
+                StoreError::Refused(format!("cannot connect to {shown}: {text}"))
+            }
+            other => other,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_an_engine() {
+        let parse = |text: &str| text.parse::<DatabaseUrl>();
+        assert_eq!(parse("tagpipe.db"), Ok(DatabaseUrl::Sqlite("tagpipe.db".into())));
+        assert_eq!(parse("sqlite:/data/a.db"), Ok(DatabaseUrl::Sqlite("/data/a.db".into())));
+        assert_eq!(parse("sqlite:///data/a.db"), Ok(DatabaseUrl::Sqlite("/data/a.db".into())));
+        assert_eq!(parse("sqlite::memory:"), Ok(DatabaseUrl::Memory));
+        assert!(matches!(parse("postgres://tag@localhost/tag"), Ok(DatabaseUrl::Postgres(_))));
+        for wrong in ["", "mysql://localhost/tag", "sqlite:", "postgres:///"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        let url: DatabaseUrl = "postgres://tag:secret@localhost/tag".parse().expect("valid");
+        assert_eq!(url.to_string(), "postgres://tag:***@localhost/tag");
+    }
+}

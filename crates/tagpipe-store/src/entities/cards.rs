@@ -1,0 +1,29 @@
+//! Cards of a set, one row per variation, with their populations.
+
+use sea_orm::entity::prelude::*;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "cards")]
+#[expect(missing_docs, reason = "a field is the column of its name; the migration says what it holds")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub set_id: i64,
+    pub natural_key: String,
+    pub number: String,
+    pub name: String,
+    pub variation: String,
+    pub url: String,
+    pub counts: Json,
+    pub total: i64,
+    pub first_seen_at: TimeDateTimeWithTimeZone,
+    pub changed_at: TimeDateTimeWithTimeZone,
+    pub last_seen_at: TimeDateTimeWithTimeZone,
+}
+
+/// None: queries that need a join are written as one.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

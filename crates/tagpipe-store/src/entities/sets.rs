@@ -1,0 +1,28 @@
+//! Sets of a year, with their populations.
+
+use sea_orm::entity::prelude::*;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "sets")]
+#[expect(missing_docs, reason = "a field is the column of its name; the migration says what it holds")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub year_id: i64,
+    pub natural_key: String,
+    pub brand: String,
+    pub name: String,
+    pub url: String,
+    pub counts: Json,
+    pub total: i64,
+    pub first_seen_at: TimeDateTimeWithTimeZone,
+    pub changed_at: TimeDateTimeWithTimeZone,
+    pub last_seen_at: TimeDateTimeWithTimeZone,
+}
+
+/// None: queries that need a join are written as one.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,134 @@
+//! What can go wrong with the database, by what the caller can do.
+
+use sea_orm::{DbErr, RuntimeErr, SqlxError};
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, is locked, is full or restarts: the same call may succeed later.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The address, the credentials or the rights are wrong: trying again will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// The schema is not this build's.
+    #[error("{0}")]
+    Schema(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// A statement failed that should not: a fault in tagpipe or a damaged database.
+    #[error("the database refused a statement: {0}")]
+    Bug(String),
+}
+
+/// What the caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// Wait and try again.
+    Retry,
+    /// Tell the user.
+    Permanent,
+    /// Report a fault.
+    Bug,
+}
+
+impl StoreError {
+    /// What the caller can do.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            StoreError::Unavailable(_) => ErrorClass::Retry,
+            StoreError::Refused(_) | StoreError::Schema(_) | StoreError::NotFound(_) => ErrorClass::Permanent,
+            StoreError::Bug(_) => ErrorClass::Bug,
+        }
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        let (text, class) = match &error {
+            DbErr::ConnectionAcquire(cause) => (cause.to_string(), Some(ErrorClass::Retry)),
+            DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause) => match cause {
+                RuntimeErr::SqlxError(cause) => (cause.to_string(), classify(cause)),
+                other => (other.to_string(), None),
+            },
+            other => (other.to_string(), None),
+        };
+        match class {
+            Some(ErrorClass::Retry) => StoreError::Unavailable(text),
+            Some(ErrorClass::Permanent) => StoreError::Refused(text),
+            _ => StoreError::Bug(text),
+        }
+    }
+}
+
+/// Sorts an error of the driver. PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>;
+/// SQLite's: <https://www.sqlite.org/rescode.html>.
+fn classify(error: &SqlxError) -> Option<ErrorClass> {
+    match error {
+        SqlxError::Io(_)
+        | SqlxError::Tls(_)
+        | SqlxError::Protocol(_)
+        | SqlxError::PoolTimedOut
+        | SqlxError::PoolClosed
+        | SqlxError::WorkerCrashed => Some(ErrorClass::Retry),
+        SqlxError::Configuration(_) => Some(ErrorClass::Permanent),
+        SqlxError::Database(cause) => {
+            let code = cause.code()?;
+            classify_postgres(&code).or_else(|| classify_sqlite(&code))
+        }
+        _ => None,
+    }
+}
+
+fn classify_postgres(code: &str) -> Option<ErrorClass> {
+    if code.len() != 5 {
+        return None;
+    }
+    match &code[..2] {
+        // Connection lost; transaction rolled back (serialization, deadlock); insufficient resources (disk full,
+        // too many connections); operator intervention (shutdown, restart, starting up); system error (I/O).
+        "08" | "40" | "53" | "57" | "58" => Some(ErrorClass::Retry),
+        // Lock not available; read-only transaction (a standby after a fail-over).
+        "55" | "25" => Some(ErrorClass::Retry),
+        // Wrong password or role; no such database; no right.
+        "28" | "3D" => Some(ErrorClass::Permanent),
+        _ if code == "42501" => Some(ErrorClass::Permanent),
+        _ => None,
+    }
+}
+
+fn classify_sqlite(code: &str) -> Option<ErrorClass> {
+    let primary = code.parse::<u32>().ok()? & 0xff;
+    match primary {
+        // BUSY, LOCKED, IOERR, FULL, PROTOCOL.
+        5 | 6 | 10 | 13 | 15 => Some(ErrorClass::Retry),
+        // PERM, READONLY, CORRUPT, CANTOPEN, AUTH, NOTADB.
+        3 | 8 | 11 | 14 | 23 | 26 => Some(ErrorClass::Permanent),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_what_can_be_done() {
+        for (code, class) in [
+            ("57P01", Some(ErrorClass::Retry)),
+            ("53100", Some(ErrorClass::Retry)),
+            ("28P01", Some(ErrorClass::Permanent)),
+            ("42501", Some(ErrorClass::Permanent)),
+            ("42P01", None),
+        ] {
+            assert_eq!(classify_postgres(code), class, "{code}");
+        }
+        for (code, class) in
+            [("5", Some(ErrorClass::Retry)), ("517", Some(ErrorClass::Retry)), ("26", Some(ErrorClass::Permanent)), ("1", None)]
+        {
+            assert_eq!(classify_sqlite(code), class, "{code}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The pace of the site: one row that every request of every runner on every machine takes its slot from.
+//!
+//! Being one row of the database it survives restarts and cannot be forgotten by a second process. Slots
+//! are taken ahead of their time, so that the database's own latency costs no pace.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use tagpipe_core::profile::PaceAdvice;
+
+use crate::connect::Store;
+use crate::contract::{Brake, Slot, SlotRequest};
+use crate::error::StoreError;
+use crate::frontier::microseconds;
+
+impl Store {
+    /// Makes sure that `site` has its row. Returns the time of the last slot ever taken, so that a runner
+    /// that starts anew keeps its delay to its predecessor.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn open_pace(&self, site: &str) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO pace (site) VALUES ($1) ON CONFLICT (site) DO UPDATE SET site = excluded.site \
+                   RETURNING last_slot_us";
+        let row = self.writer.query_one_raw(self.dialect.statement(sql, [site.into()])).await?;
+        let row = row.ok_or_else(|| StoreError::Bug("an upsert returned no row".into()))?;
+        Ok(row.try_get("", "last_slot_us")?)
+    }
+
+    /// Takes the next slot: the earliest time that keeps `request.interval` plus the brake to every other slot of
+    /// the site and `request.delay` to this runner's last one.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn take_slot(&self, site: &str, request: SlotRequest) -> Result<Slot, StoreError> {
+        let slot = format!(
+            "{greatest}({now}, next_slot_us, blocked_until_us, CAST($1 AS bigint))",
+            greatest = self.dialect.greatest(),
+            now = self.dialect.now_us(),
+        );
+        let sql = format!(
+            "UPDATE pace SET last_slot_us = {slot}, next_slot_us = {slot} + CAST($2 AS bigint) + extra_us \
+             WHERE site = $3 RETURNING last_slot_us, {BRAKE_COLUMNS}, {now} AS now_us",
+            now = self.dialect.now_us(),
+        );
+        let values = [
+            (request.last_us.saturating_add(microseconds(request.delay))).into(),
+            microseconds(request.interval).into(),
+            site.into(),
+        ];
+        let row = self.writer.query_one_raw(self.dialect.statement(sql, values)).await?;
+        let row = row.ok_or_else(|| StoreError::NotFound(format!("the pace of `{site}` was not opened")))?;
+        let (at_us, now_us): (i64, i64) = (row.try_get("", "last_slot_us")?, row.try_get("", "now_us")?);
+        Ok(Slot { wait: from_us(at_us - now_us), at_us, brake: brake(&row)? })
+    }
+
+    /// The brake as it stands.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn brake(&self, site: &str) -> Result<Brake, StoreError> {
+        let sql =
+            format!("SELECT {BRAKE_COLUMNS}, {} AS now_us FROM pace WHERE site = $1", self.dialect.now_us());
+        match self.rows(self.dialect.statement(sql, [site.into()])).await?.first() {
+            Some(row) => brake(row),
+            None => Ok(Brake::default()),
+        }
+    }
+
+    /// Closes the brake after a refusal: the interval grows, and where the site said how long to stay away,
+    /// no request is made until then.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn close_brake(
+        &self,
+        site: &str,
+        advice: &PaceAdvice,
+        retry_after: Option<Duration>,
+        reason: &str,
+    ) -> Result<Brake, StoreError> {
+        let dialect = self.dialect;
+        let grown = format!(
+            "CAST({greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double})) AS bigint)",
+            greatest = dialect.greatest(),
+            double = if dialect == crate::Dialect::Postgres { "double precision" } else { "real" },
+        );
+        let sql = format!(
+            "UPDATE pace SET extra_us = CASE WHEN {grown} < CAST($3 AS bigint) THEN {grown} ELSE CAST($3 AS bigint) END, \
+                 next_slot_us = {greatest}(next_slot_us, {now} + {grown}), \
+                 blocked_until_us = {greatest}(blocked_until_us, {now} + CAST($4 AS bigint)), \
+                 refusals_in_row = refusals_in_row + 1, reason = $5 \
+             WHERE site = $6 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
+            greatest = dialect.greatest(),
+            now = dialect.now_us(),
+        );
+        let values = [
+            microseconds(advice.brake_first).into(),
+            advice.brake_growth.into(),
+            microseconds(advice.brake_most).into(),
+            microseconds(retry_after.unwrap_or_default()).into(),
+            reason.into(),
+            site.into(),
+        ];
+        let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
+        row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
+    }
+
+    /// Opens the brake by one step for each of `pages` good ones.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn ease_brake(&self, site: &str, advice: &PaceAdvice, pages: u32) -> Result<Brake, StoreError> {
+        let dialect = self.dialect;
+        let eased = format!("{}(0, extra_us - CAST($1 AS bigint))", dialect.greatest());
+        let sql = format!(
+            "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, \
+                 reason = CASE WHEN {eased} = 0 THEN '' ELSE reason END \
+             WHERE site = $2 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
+            now = dialect.now_us(),
+        );
+        let step = microseconds(advice.brake_ease).saturating_mul(i64::from(pages));
+        let row = self.writer.query_one_raw(dialect.statement(sql, [step.into(), site.into()])).await?;
+        row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
+    }
+}
+
+const BRAKE_COLUMNS: &str = "extra_us, blocked_until_us, refusals_in_row, reason";
+
+fn brake(row: &QueryResult) -> Result<Brake, StoreError> {
+    let (extra, blocked_until): (i64, i64) = (row.try_get("", "extra_us")?, row.try_get("", "blocked_until_us")?);
+    let (refusals, now): (i64, i64) = (row.try_get("", "refusals_in_row")?, row.try_get("", "now_us")?);
+    Ok(Brake {
+        extra: from_us(extra),
+        blocked_for: from_us(blocked_until - now),
+        refusals_in_row: u32::try_from(refusals).unwrap_or(u32::MAX),
+        reason: row.try_get("", "reason")?,
+    })
+}
+
+/// A duration of `us` microseconds; zero for what lies in the past.
+fn from_us(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}

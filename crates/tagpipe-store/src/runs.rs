@@ -1,0 +1,317 @@
+//! Runs and the processes that work on them.
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use serde::Serialize;
+use serde_json::Value as Json;
+use tagpipe_core::lifecycle::RunState;
+use tagpipe_core::model::PageKind;
+
+use crate::connect::Store;
+use crate::contract::{RowCounts, RunId};
+use crate::error::StoreError;
+use crate::frontier::page_kind;
+
+/// A run as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// Its id.
+    pub id: RunId,
+    /// Its state.
+    pub state: RunState,
+    /// The settings it was started with.
+    pub config: Json,
+}
+
+/// A process that works on a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerIdentity {
+    /// A fresh UUID for each process.
+    pub instance: String,
+    /// Its name, e.g. `runner_1`.
+    pub runner_id: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+}
+
+/// What was found when a run was taken up again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Resumed {
+    /// Pages whose leases were taken back.
+    pub taken_back: u64,
+    /// Pages ready to be read, those waiting for a retry included.
+    pub ready: u64,
+    /// Pages completed before.
+    pub completed: u64,
+    /// Pages still leased to a runner that may be alive elsewhere.
+    pub leased_elsewhere: u64,
+}
+
+/// Sums over all runners of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RunnerTotals {
+    /// Processes that worked on it.
+    pub runners: u64,
+    /// Reads that were to be repeated.
+    pub retries: u64,
+    /// Requests made.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Rows, by what became of them.
+    pub rows: RowCounts,
+}
+
+/// A page that took long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SlowPage {
+    /// Its key.
+    pub page_key: String,
+    /// From its first request to its last document, in milliseconds.
+    pub elapsed_ms: i64,
+}
+
+/// A page that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedPage {
+    /// Its key.
+    pub page_key: String,
+    /// Its level.
+    pub level: PageKind,
+    /// The kind of failure.
+    pub cause: String,
+    /// In words.
+    pub reason: String,
+}
+
+impl Store {
+    /// Starts a run with these settings.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn start_run(&self, config: &Json) -> Result<RunId, StoreError> {
+        let sql = format!(
+            "INSERT INTO runs (state, started_at, config) VALUES ('running', {}, {}) RETURNING id",
+            self.dialect.now(),
+            self.dialect.json_parameter("$1"),
+        );
+        let row = self.writer.query_one_raw(self.dialect.statement(sql, [self.dialect.json(config)])).await?;
+        Ok(row.ok_or_else(|| StoreError::Bug("an insert returned no id".into()))?.try_get("", "id")?)
+    }
+
+    /// The run with this id.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.one_run("WHERE id = $1", Some(id)).await
+    }
+
+    /// The newest run that did not come to its end.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn newest_unfinished_run(&self) -> Result<Option<RunRecord>, StoreError> {
+        self.one_run("WHERE state IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1", None).await
+    }
+
+    /// The newest run of all.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn newest_run(&self) -> Result<Option<RunRecord>, StoreError> {
+        self.one_run("ORDER BY id DESC LIMIT 1", None).await
+    }
+
+    async fn one_run(&self, which: &str, id: Option<RunId>) -> Result<Option<RunRecord>, StoreError> {
+        let sql = format!("SELECT id, state, {} AS config FROM runs {which}", self.dialect.as_text("config"));
+        let rows = self.rows(self.dialect.statement(sql, id.map(Into::into))).await?;
+        rows.first().map(run_record).transpose()
+    }
+
+    /// Sets the state of a run. An ended run gets its finishing time and summary.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn set_run_state(
+        &self,
+        run: RunId,
+        state: RunState,
+        summary: Option<&Json>,
+    ) -> Result<(), StoreError> {
+        let finished = if state == RunState::Running { "NULL" } else { self.dialect.now() };
+        let sql = format!(
+            "UPDATE runs SET state = $1, finished_at = {finished}, summary = {} WHERE id = $3",
+            self.dialect.json_parameter("$2"),
+        );
+        let summary: sea_orm::Value = match summary {
+            Some(summary) => self.dialect.json(summary),
+            None => None::<String>.into(),
+        };
+        self.write(self.dialect.statement(sql, [state.as_str().into(), summary, run.into()])).await?;
+        Ok(())
+    }
+
+    /// Enters a process into `run`.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn register_runner(&self, run: RunId, runner: &RunnerIdentity) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO runners (instance, run_id, runner_id, host, pid, state, started_at, heartbeat_at) \
+             VALUES ($1, $2, $3, $4, $5, 'running', {now}, {now})",
+            now = self.dialect.now()
+        );
+        let values = [
+            runner.instance.clone().into(),
+            run.into(),
+            runner.runner_id.clone().into(),
+            runner.host.clone().into(),
+            i64::from(runner.pid).into(),
+        ];
+        self.write(self.dialect.statement(sql, values)).await?;
+        Ok(())
+    }
+
+    /// Marks a process as finished, or as lost when it died.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn end_runner(&self, instance: &str, lost: bool) -> Result<(), StoreError> {
+        let state = if lost { "lost" } else { "finished" };
+        let sql = "UPDATE runners SET state = $1 WHERE instance = $2 AND state = 'running'";
+        self.write(self.dialect.statement(sql, [state.into(), instance.into()])).await?;
+        Ok(())
+    }
+
+    /// The processes that are entered as working on `run`.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn running_runners(&self, run: RunId) -> Result<Vec<RunnerIdentity>, StoreError> {
+        let sql = "SELECT instance, runner_id, host, pid FROM runners WHERE run_id = $1 AND state = 'running'";
+        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
+        rows.iter()
+            .map(|row| {
+                let pid: i64 = row.try_get("", "pid")?;
+                Ok(RunnerIdentity {
+                    instance: row.try_get("", "instance")?,
+                    runner_id: row.try_get("", "runner_id")?,
+                    host: row.try_get("", "host")?,
+                    pid: u32::try_from(pid).unwrap_or(0),
+                })
+            })
+            .collect()
+    }
+
+    /// What all runners of `run` did together.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn runner_totals(&self, run: RunId) -> Result<RunnerTotals, StoreError> {
+        let columns = ["retries", "requests", "bytes", "rows_new", "rows_changed", "rows_same", "rows_vanished"];
+        let sums = columns.map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}")).join(", ");
+        let sql = format!("SELECT count(*) AS runners, {sums} FROM runners WHERE run_id = $1");
+        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
+        let value = |column: &str| -> Result<u64, StoreError> {
+            let value: i64 = row.try_get("", column)?;
+            Ok(value.unsigned_abs())
+        };
+        Ok(RunnerTotals {
+            runners: value("runners")?,
+            retries: value("retries")?,
+            requests: value("requests")?,
+            bytes: value("bytes")?,
+            rows: RowCounts {
+                new: value("rows_new")?,
+                changed: value("rows_changed")?,
+                same: value("rows_same")?,
+                vanished: value("rows_vanished")?,
+            },
+        })
+    }
+
+    /// The `limit` pages of `run` that took longest.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn slowest_pages(&self, run: RunId, limit: u32) -> Result<Vec<SlowPage>, StoreError> {
+        let sql = "SELECT page_key, elapsed_ms FROM frontier WHERE run_id = $1 AND elapsed_ms IS NOT NULL \
+                   ORDER BY elapsed_ms DESC, id LIMIT $2";
+        let rows = self.rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()])).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SlowPage { page_key: row.try_get("", "page_key")?, elapsed_ms: row.try_get("", "elapsed_ms")? })
+            })
+            .collect()
+    }
+
+    /// The first `limit` failed pages of `run`.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn failed_pages(&self, run: RunId, limit: u32) -> Result<Vec<FailedPage>, StoreError> {
+        let sql = "SELECT page_key, CAST(level AS bigint) AS level, coalesce(last_outcome, '') AS cause, \
+                       coalesce(last_error, '') AS reason \
+                   FROM frontier WHERE run_id = $1 AND state = 'failed' ORDER BY level, id LIMIT $2";
+        let rows = self.rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()])).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(FailedPage {
+                    page_key: row.try_get("", "page_key")?,
+                    level: page_kind(row.try_get("", "level")?)?,
+                    cause: row.try_get("", "cause")?,
+                    reason: row.try_get("", "reason")?,
+                })
+            })
+            .collect()
+    }
+
+    /// How often pages of `run` were to be read again, by cause, most frequent first.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn retry_causes(&self, run: RunId) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT cause, CAST(sum(retry_counts.retries) AS bigint) AS retries FROM retry_counts \
+                   JOIN runners ON runners.instance = retry_counts.instance WHERE runners.run_id = $1 \
+                   GROUP BY cause ORDER BY 2 DESC, cause";
+        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
+        rows.iter()
+            .map(|row| {
+                let retries: i64 = row.try_get("", "retries")?;
+                Ok((row.try_get("", "cause")?, retries.unsigned_abs()))
+            })
+            .collect()
+    }
+
+    /// Writes the profile's scale, so that views can order grades.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn set_grade_scale(&self, scale: &[(String, Option<f64>, String)]) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        transaction.execute_unprepared("DELETE FROM grade_scale").await?;
+        for (position, (code, grade, label)) in scale.iter().enumerate() {
+            let sql = "INSERT INTO grade_scale (code, position, grade, label) VALUES ($1, $2, $3, $4)";
+            let position = i64::try_from(position).unwrap_or(i64::MAX);
+            let values = [code.clone().into(), position.into(), (*grade).into(), label.clone().into()];
+            transaction.execute_raw(self.dialect.statement(sql, values)).await?;
+        }
+        sea_orm::DatabaseTransaction::commit(transaction).await?;
+        Ok(())
+    }
+}
+
+fn run_record(row: &QueryResult) -> Result<RunRecord, StoreError> {
+    let state: String = row.try_get("", "state")?;
+    let config: String = row.try_get("", "config")?;
+    Ok(RunRecord {
+        id: row.try_get("", "id")?,
+        state: RunState::from_name(&state)
+            .ok_or_else(|| StoreError::Bug(format!("`{state}` is no run state")))?,
+        config: serde_json::from_str(&config)
+            .map_err(|error| StoreError::Bug(format!("runs.config is damaged: {error}")))?,
+    })
+}
