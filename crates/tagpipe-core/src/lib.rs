@@ -6,6 +6,7 @@
 //! random numbers included, and return values, so every rule is tested in milliseconds.
 
 pub mod extract;
+pub mod filter;
 pub mod lifecycle;
 pub mod model;
 pub mod outcome;

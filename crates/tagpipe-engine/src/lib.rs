@@ -1,1 +1,27 @@
-//! The runner: claims pages, fetches them at the site's pace, commits them.
+//! The engine: one runner that claims pages, reads them at the site's pace and commits them, until its run
+//! is done, its budget is spent or somebody stops it.
+//!
+//! It owns time: leases, heartbeats, concurrency, waiting. It knows neither SQL nor markup: pages come from a
+//! [`Fetcher`](tagpipe_fetch::Fetcher), rules from `tagpipe-core`, and everything that is kept goes through
+//! [`Store`](tagpipe_store::Store).
+
+mod commit_queue;
+mod error;
+mod judgement;
+mod pacer;
+mod patience;
+mod pipeline;
+mod progress;
+mod reader;
+mod runner;
+mod seed;
+mod settings;
+mod shutdown;
+mod summary;
+
+pub use error::RunError;
+pub use pipeline::{Pipeline, Start};
+pub use progress::{LevelProgress, Progress};
+pub use settings::{Budget, Site, RunSettings};
+pub use shutdown::{Shutdown, StopRequest};
+pub use summary::{LevelSummary, RunEnd, Summary};

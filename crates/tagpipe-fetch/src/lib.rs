@@ -3,6 +3,9 @@
 //! A [`Fetcher`] turns one URL into one [`Document`] and, where the page has a pager, each next one. It owns
 //! the network and the browser; it knows neither the meaning of a page nor the pace: whoever calls
 //! takes a slot before every call.
+//!
+//! [`HttpFetcher`] reads what the server sends, [`BrowserFetcher`] what a visitor sees after the page's script
+//! ran. Both judge an answer's status by one table ([`status`]) and both stay on the origin they were sent to.
 
 use std::time::Duration;
 
@@ -11,12 +14,22 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Outcome;
 use url::Url;
 
+pub use browser::{BrowserFetcher, BrowserSettings, find_chromium};
+pub use http::{HttpFetcher, HttpSettings};
+pub use robots::Robots;
+
+pub mod browser;
+pub mod http;
+pub mod robots;
+mod shown;
+pub mod status;
+
 /// One document as a visitor sees it, after its content appeared.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// The markup, valid UTF-8; invalid bytes are replaced by U+FFFD.
     pub html: String,
-    /// Bytes received for it (for a browser: the size of the markup).
+    /// Bytes received for it, after decompression (for a browser: the size of the markup).
     pub bytes: u64,
     /// From the request to the complete document.
     pub elapsed: Duration,
@@ -72,4 +85,10 @@ pub enum FetchError {
     /// Nothing can be fetched at all; the text says what to do.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl From<Outcome> for FetchError {
+    fn from(outcome: Outcome) -> FetchError {
+        FetchError::Outcome(outcome)
+    }
 }

@@ -153,6 +153,7 @@ pub(crate) async fn insert_audit(
     if entries.is_empty() {
         return Ok(());
     }
+    let nothing = serde_json::json!({});
     let rows: Vec<Row<'_>> = entries
         .iter()
         .map(|entry| Row {
@@ -161,7 +162,7 @@ pub(crate) async fn insert_audit(
             page_key: entry.page_key.as_deref(),
             operation: &entry.operation,
             message: &entry.message,
-            context: &entry.context,
+            context: if entry.context.is_null() { &nothing } else { &entry.context },
         })
         .collect();
     let sql = format!(
@@ -170,7 +171,7 @@ pub(crate) async fn insert_audit(
         now = dialect.now(),
         source = dialect.rows(COLUMNS),
     );
-    let values = [dialect.json_rows(&rows), origin.runner_id.into(), origin.run.into()];
+    let values = [dialect.json_rows(&rows), dialect.text(origin.runner_id), origin.run.into()];
     transaction.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
 }

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::Serialize;
-use tagpipe_core::model::{
-    CardRow, CategoryRow, Counts, GradeRow, SetRow, YearRow, bounded_key, fold_name,
-};
+use tagpipe_core::model::{CardRow, CategoryRow, Counts, GradeRow, SetRow, YearRow, bounded_key, fold_name};
 
 use crate::contract::{RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
@@ -82,17 +80,22 @@ pub(crate) async fn upsert_categories(
     }
     const COLUMNS: Columns =
         &[("natural_key", ColumnType::Text), ("name", ColumnType::Text), ("url", ColumnType::Text)];
-    let rows = distinct(rows, |gathered, natural_key| Row { natural_key, name: &gathered.row.name, url: gathered.url });
+    let rows = distinct(rows, |gathered, natural_key| Row {
+        natural_key,
+        name: &gathered.row.name,
+        url: gathered.url,
+    });
     let sql = format!(
         "INSERT INTO categories AS stored (name_key, name, url, first_seen_at, changed_at, last_seen_at) \
          SELECT r.natural_key, r.name, r.url, {now}, {now}, {now} FROM {source} WHERE true \
          ON CONFLICT (name_key) DO UPDATE SET name = excluded.name, url = excluded.url, \
-             changed_at = CASE WHEN stored.url IS DISTINCT FROM excluded.url \
-                 THEN excluded.last_seen_at ELSE stored.changed_at END, \
-             last_seen_at = excluded.last_seen_at \
+             changed_at = CASE WHEN stored.name <> excluded.name OR stored.url <> excluded.url \
+                 THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen} \
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         now = dialect.statement_time(),
+        seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     Ok(upsert(transaction, dialect, &sql, &rows).await?.0)
@@ -141,11 +144,12 @@ pub(crate) async fn upsert_years(
              items_count = excluded.items_count, graded_count = excluded.graded_count, url = excluded.url, \
              changed_at = CASE WHEN stored.sets_count <> excluded.sets_count \
                  OR stored.items_count <> excluded.items_count OR stored.graded_count <> excluded.graded_count \
-                 THEN excluded.last_seen_at ELSE stored.changed_at END, \
-             last_seen_at = excluded.last_seen_at \
+                 THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen} \
          RETURNING id, category_id AS parent, natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         now = dialect.statement_time(),
+        seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     Ok(upsert(transaction, dialect, &sql, &rows).await?.0)
@@ -158,7 +162,7 @@ struct SetToStore<'a> {
     brand: &'a str,
     name: &'a str,
     url: &'a str,
-    counts: &'a Counts,
+    counts: StoredCounts<'a>,
     total: i64,
 }
 
@@ -184,7 +188,7 @@ pub(crate) async fn upsert_sets(
         brand: &gathered.row.brand,
         name: &gathered.row.name,
         url: gathered.url,
-        counts: &gathered.row.counts,
+        counts: StoredCounts(&gathered.row.counts),
         total: stored_count(gathered.row.total),
     });
     let sql = format!(
@@ -195,11 +199,12 @@ pub(crate) async fn upsert_sets(
          ON CONFLICT (year_id, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
              total = excluded.total, \
              changed_at = CASE WHEN stored.counts <> excluded.counts OR stored.total <> excluded.total \
-                 THEN excluded.last_seen_at ELSE stored.changed_at END, \
-             last_seen_at = excluded.last_seen_at \
+                 THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen} \
          RETURNING id, year_id AS parent, natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         now = dialect.statement_time(),
+        seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
@@ -219,7 +224,7 @@ struct CardToStore<'a> {
     name: &'a str,
     variation: &'a str,
     url: &'a str,
-    counts: &'a Counts,
+    counts: StoredCounts<'a>,
     total: i64,
 }
 
@@ -247,7 +252,7 @@ pub(crate) async fn upsert_cards(
         name: &gathered.row.name,
         variation: &gathered.row.variation,
         url: gathered.url,
-        counts: &gathered.row.counts,
+        counts: StoredCounts(&gathered.row.counts),
         total: stored_count(gathered.row.total),
     });
     let sql = format!(
@@ -258,11 +263,12 @@ pub(crate) async fn upsert_cards(
          ON CONFLICT (set_id, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
              total = excluded.total, \
              changed_at = CASE WHEN stored.counts <> excluded.counts OR stored.total <> excluded.total \
-                 THEN excluded.last_seen_at ELSE stored.changed_at END, \
-             last_seen_at = excluded.last_seen_at \
+                 THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen} \
          RETURNING id, set_id AS parent, natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         now = dialect.statement_time(),
+        seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
@@ -338,7 +344,7 @@ pub(crate) async fn upsert_grade_rows(
     }
     let mut rows: Vec<Row<'_>> = by_cert.into_values().collect();
     // One order for all runners: two commits that meet cannot wait for each other in a circle.
-    rows.sort_unstable_by_key(|row| (row.parent, row.rank, row.cert_number));
+    rows.sort_unstable_by_key(|row| row.cert_number);
     const VALUES: [&str; 12] = [
         "card_id",
         "rank",
@@ -360,18 +366,20 @@ pub(crate) async fn upsert_grade_rows(
          FROM {source} WHERE true \
          ON CONFLICT (cert_number) DO UPDATE SET {assignments}, vanished_at = NULL, \
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL \
-                 THEN excluded.last_seen_at ELSE stored.changed_at END, \
-             last_seen_at = excluded.last_seen_at \
+                 THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen} \
          RETURNING id, card_id AS parent, cert_number AS natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         columns = VALUES.join(", "),
         assignments = VALUES.map(|name| format!("{name} = excluded.{name}")).join(", "),
         differs = VALUES.map(|name| format!("stored.{name} IS DISTINCT FROM excluded.{name}")).join(" OR "),
         now = dialect.statement_time(),
+        seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     let mut counts = upsert(transaction, dialect, &sql, &rows).await?.0.counts;
-    counts.vanished = mark_vanished(transaction, dialect, whole, rows.iter().map(|row| row.cert_number)).await?;
+    counts.vanished =
+        mark_vanished(transaction, dialect, whole, rows.iter().map(|row| row.cert_number)).await?;
     Ok(counts)
 }
 
@@ -412,7 +420,7 @@ async fn mark_vanished<'a>(
 #[derive(Serialize)]
 struct Population<'a> {
     subject_id: i64,
-    counts: &'a Counts,
+    counts: StoredCounts<'a>,
     total: i64,
 }
 
@@ -487,6 +495,19 @@ fn distinct<'a, T: NaturalKey, R>(
             seen.insert((gathered.parent, key.clone())).then(|| storable(gathered, key))
         })
         .collect()
+}
+
+/// A population as its column holds it. Counts stand in the order of their codes, so that one population is one
+/// text, in whatever order a page has its columns.
+#[derive(Clone, Copy)]
+struct StoredCounts<'a>(&'a Counts);
+
+impl Serialize for StoredCounts<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut counts: Vec<_> = self.0.iter().map(|(code, count)| (code, stored_count(count))).collect();
+        counts.sort_unstable();
+        serializer.collect_map(counts)
+    }
 }
 
 /// The databases' integers are signed; the extraction admits no count above this bound.

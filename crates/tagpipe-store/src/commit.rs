@@ -8,23 +8,20 @@ use std::collections::HashSet;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::Serialize;
 use tagpipe_core::lifecycle::PageState;
-use tagpipe_core::model::{
-    CardRow, CategoryRow, GradeRow, PageKind, PageRows, SetRow, YearRow,
-};
+use tagpipe_core::model::{CardRow, CategoryRow, GradeRow, PageKind, PageRows, SetRow, YearRow};
 use tagpipe_core::outcome::Cause;
 
 use crate::audit::{AuditOrigin, insert_audit};
 use crate::catalogue::{
-    Gathered, NaturalKey, Upserted, upsert_cards, upsert_categories, upsert_grade_rows, upsert_sets, upsert_years,
+    Gathered, NaturalKey, Upserted, upsert_cards, upsert_categories, upsert_grade_rows, upsert_sets,
+    upsert_years,
 };
 use crate::connect::Store;
-use crate::contract::{
-    ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable,
-};
+use crate::contract::{ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
-use crate::reconcile::{record_discrepancies, unreadable_discrepancy};
+use crate::reconcile::{forget_unreadable, record_discrepancies, unreadable_discrepancy};
 
 /// Who commits.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +46,37 @@ impl Store {
         instance: &str,
         batch: &[Finish],
     ) -> Result<Committed, StoreError> {
-        let committer =
-            Committer { run, origin: AuditOrigin { run: Some(run), runner_id }, instance };
+        for finish in batch {
+            check_rows(finish)?;
+        }
+        let committer = Committer { run, origin: AuditOrigin { run: Some(run), runner_id }, instance };
         let transaction = self.begin().await?;
         let committed = finish(&transaction, self.dialect, committer, batch).await?;
         transaction.commit().await?;
         Ok(committed)
     }
+}
+
+/// Refuses rows that are not those of the leased page, or whose children are not theirs: nothing that is
+/// promised by [`Ending::Completed`] may be guessed.
+fn check_rows(finish: &Finish) -> Result<(), StoreError> {
+    let Ending::Completed { rows, children, .. } = &finish.ending else {
+        return Ok(());
+    };
+    let lease = &finish.lease;
+    let refuse =
+        |what: String| Err(StoreError::Bug(format!("page `{}` was finished with {what}", lease.key)));
+    if rows.kind() != lease.kind {
+        return refuse(format!("rows of {}", rows.kind()));
+    }
+    let expected = if lease.kind.child().is_some() { rows.len() } else { 0 };
+    if children.len() != expected {
+        return refuse(format!("{} rows and {} children", rows.len(), children.len()));
+    }
+    if lease.subject_id.is_none() && lease.kind != PageKind::Categories {
+        return refuse("rows that belong to nothing".to_owned());
+    }
+    Ok(())
 }
 
 async fn finish(
@@ -64,6 +85,9 @@ async fn finish(
     committer: Committer<'_>,
     batch: &[Finish],
 ) -> Result<Committed, StoreError> {
+    if batch.is_empty() {
+        return Ok(Committed::default());
+    }
     let ended = end_leases(transaction, dialect, batch).await?;
     let accepted: Vec<&Finish> = batch.iter().filter(|one| ended.contains(&one.lease.page_id)).collect();
     let mut committed = Committed::default();
@@ -231,7 +255,9 @@ async fn write_rows(
     let mut grade_rows: Vec<Page<'_, GradeRow>> = Vec::new();
     let mut whole_cards = Vec::new();
     for finish in accepted {
-        let Ending::Completed { rows, children, whole, .. } = &finish.ending else { continue };
+        let Ending::Completed { rows, children, whole, .. } = &finish.ending else {
+            continue;
+        };
         let subject = finish.lease.subject_id.unwrap_or(0);
         match rows {
             PageRows::Categories(rows) => categories.push(Page { subject, rows, children }),
@@ -301,6 +327,12 @@ async fn record_unreadable(
     run: RunId,
     accepted: &[&Finish],
 ) -> Result<(), StoreError> {
+    let read_again: Vec<_> = accepted
+        .iter()
+        .filter(|finish| finish.lease.verifications > 0 && matches!(finish.ending, Ending::Completed { .. }))
+        .map(|finish| finish.lease.key.as_str())
+        .collect();
+    forget_unreadable(transaction, dialect, run, &read_again).await?;
     let found: Vec<_> = accepted
         .iter()
         .filter_map(|finish| match &finish.ending {
@@ -364,7 +396,9 @@ async fn count_retries(
     }
     let mut rows: Vec<Row> = Vec::new();
     for finish in accepted {
-        let Ending::Retry { cause, .. } = finish.ending else { continue };
+        let Ending::Retry { cause, .. } = finish.ending else {
+            continue;
+        };
         match rows.iter_mut().find(|row| row.cause == cause) {
             Some(row) => row.retries += 1,
             None => rows.push(Row { cause, retries: 1 }),

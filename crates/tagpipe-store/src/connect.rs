@@ -8,7 +8,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
-use sea_orm_migration::{MigrationStatus, MigratorTrait};
+use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 use crate::dialect::Dialect;
 use crate::error::StoreError;
@@ -27,7 +27,9 @@ pub enum DatabaseUrl {
 
 /// A text that names no database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a database; write sqlite:FILE, a file name ending in .db, or postgres://user:password@host/name")]
+#[error(
+    "`{0}` is not a database; write sqlite:FILE, a file name ending in .db, or postgres://user:password@host/name"
+)]
 pub struct InvalidDatabaseUrl(String);
 
 impl FromStr for DatabaseUrl {
@@ -83,6 +85,8 @@ pub struct Store {
 
 /// How long SQLite waits for another process that is writing before it says so.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The advisory lock that a process migrating PostgreSQL holds: any number, the same in every version.
+const MIGRATION_LOCK: i64 = 7_461_677_069;
 /// How long a new connection to PostgreSQL may take before the database counts as not available.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -109,6 +113,25 @@ impl Store {
         let store = Store { writer, reader, dialect };
         store.check_schema(migrate).await?;
         Ok(store)
+    }
+
+    /// Opens what is stored at `url` without changing anything, not even making a file. `None` if nothing is.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; a schema that is not this build's is refused.
+    pub async fn open_read_only(url: &DatabaseUrl) -> Result<Option<Store>, StoreError> {
+        let pool = match url {
+            DatabaseUrl::Memory => return Ok(None),
+            DatabaseUrl::Sqlite(path) if !path.exists() => return Ok(None),
+            DatabaseUrl::Sqlite(path) => {
+                sqlite_pool(path, 1, Access::Read).await.map_err(|error| name_file(path, error))?
+            }
+            DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
+        };
+        let dialect = Dialect::of(pool.get_database_backend());
+        let tables = pool.query_all_raw(dialect.statement(dialect.has_table("categories"), [])).await?;
+        let store = Store { writer: pool.clone(), reader: pool, dialect };
+        Ok((!tables.is_empty()).then_some(store))
     }
 
     /// Which engine this is.
@@ -148,24 +171,26 @@ impl Store {
             DatabaseUrl::Memory => connect_memory().await?,
             DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
         };
-        let all = Migrator::get_migration_with_status(&connection).await?;
-        let names = |wanted| {
-            all.iter().filter(|one| one.status() == wanted).map(|one| one.name().to_owned()).collect()
-        };
-        Ok((names(MigrationStatus::Applied), names(MigrationStatus::Pending)))
+        let applied = applied_migrations(&connection).await?;
+        let pending = known_migrations().into_iter().filter(|one| !applied.contains(one)).collect();
+        Ok((applied, pending))
     }
 
     async fn check_schema(&self, migrate: bool) -> Result<(), StoreError> {
-        let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
-        let applied = Migrator::get_migration_models(&self.writer).await?;
-        if let Some(newer) = applied.iter().find(|one| !known.contains(&one.version)) {
+        let known = known_migrations();
+        let applied = applied_migrations(&self.writer).await?;
+        if let Some(newer) = applied.iter().find(|one| !known.contains(one)) {
             return Err(StoreError::Schema(format!(
-                "the database was written by a newer tagpipe (migration `{}`); update tagpipe, or use another database",
-                newer.version
+                "the database was written by a newer tagpipe (migration `{newer}`); update tagpipe, or use another database"
             )));
         }
         if applied.len() == known.len() {
             return Ok(());
+        }
+        if !migrate && applied.is_empty() {
+            return Err(StoreError::Schema(
+                "the database has no tables of tagpipe yet; run `tagpipe db migrate`".into(),
+            ));
         }
         if !migrate {
             return Err(StoreError::Schema(format!(
@@ -174,7 +199,15 @@ impl Store {
                 known.len()
             )));
         }
-        Migrator::up(&self.writer, None).await.map_err(StoreError::from)
+        // All or nothing, and one process at a time: many runners may open a new database at once.
+        let transaction = self.begin().await?;
+        if self.dialect == Dialect::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            transaction.execute_unprepared(&lock).await?;
+        }
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
@@ -190,6 +223,21 @@ impl Store {
     }
 }
 
+fn known_migrations() -> Vec<String> {
+    Migrator::migrations().iter().map(|one| one.name().to_owned()).collect()
+}
+
+/// Names of the migrations that `connection`'s database has had. Changes nothing, not even for an empty one.
+async fn applied_migrations(connection: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+    if !SchemaManager::new(connection).has_table("seaql_migrations").await? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT version FROM seaql_migrations ORDER BY version";
+    let rows =
+        connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "version")?)).collect()
+}
+
 /// Begins a transaction that writes. SQLite is asked for its write lock at once: a transaction that reads
 /// first could not get it later without starting over.
 async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
@@ -203,10 +251,13 @@ async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, D
 async fn connect_sqlite(path: &Path) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(StoreError::Refused(format!("the folder `{}` does not exist; create it", folder.display())));
+        return Err(StoreError::Refused(format!(
+            "the folder `{}` does not exist; create it",
+            folder.display()
+        )));
     }
-    let writer = sqlite_pool(path, 1).await.map_err(|error| name_file(path, error))?;
-    let reader = sqlite_pool(path, 2).await.map_err(|error| name_file(path, error))?;
+    let writer = sqlite_pool(path, 1, Access::Write).await.map_err(|error| name_file(path, error))?;
+    let reader = sqlite_pool(path, 2, Access::Write).await.map_err(|error| name_file(path, error))?;
     Ok((writer, reader))
 }
 
@@ -219,15 +270,26 @@ fn name_file(path: &Path, error: DbErr) -> StoreError {
     }
 }
 
-async fn sqlite_pool(path: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
+/// Whether a database may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
     let mut options = ConnectOptions::new("sqlite::memory:");
     options.max_connections(connections).min_connections(1).sqlx_logging(false).test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
     options.map_sqlx_sqlite_opts(move |_| {
-        sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
-            .create_if_missing(true)
-            .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
+        let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path));
+        match access {
+            Access::Read => file.read_only(true),
+            Access::Write => {
+                file.create_if_missing(true).journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
+            }
+        }
     });
     Database::connect(options).await
 }

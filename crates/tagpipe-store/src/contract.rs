@@ -271,6 +271,17 @@ pub struct SlotRequest {
     pub last_us: i64,
 }
 
+/// A refusal by the site.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    /// The page that was asked for.
+    pub page: &'a PageKey,
+    /// How long the site asked us to stay away.
+    pub retry_after: Option<Duration>,
+    /// The refusal in words.
+    pub reason: &'a str,
+}
+
 /// The shared slow-down after a refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Brake {
@@ -280,11 +291,21 @@ pub struct Brake {
     pub blocked_for: Duration,
     /// Refusals in a row, over all runners.
     pub refusals_in_row: u32,
+    /// The page's key, while all refusals in the row were of one page; else empty.
+    pub refused_page: String,
     /// Why it is closed; empty when it is open.
     pub reason: String,
 }
 
 impl Brake {
+    /// Whether a not-found screen on `page` counts as one at a calm pace: requests are slowed down already,
+    /// and no other page is being refused.
+    #[must_use]
+    pub fn is_calm_for(&self, page: &PageKey) -> bool {
+        let only_this = self.refusals_in_row == 0 || self.refused_page == page.as_str();
+        only_this && !self.extra.is_zero()
+    }
+
     /// Whether nothing holds requests back.
     #[must_use]
     pub fn is_open(&self) -> bool {

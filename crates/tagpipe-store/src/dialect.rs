@@ -113,11 +113,54 @@ impl Dialect {
         }
     }
 
+    /// A query that gives a row if the table is there.
+    pub(crate) fn has_table(self, table: &str) -> String {
+        match self {
+            Dialect::Sqlite => {
+                format!("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = '{table}'")
+            }
+            Dialect::Postgres => format!("SELECT 1 AS found WHERE to_regclass('{table}') IS NOT NULL"),
+        }
+    }
+
     /// `column` as readable text, whatever its type (JSON and dates are text in SQLite already).
     pub(crate) fn as_text(self, column: &str) -> String {
         match self {
             Dialect::Sqlite => column.to_owned(),
             Dialect::Postgres => format!("{column}::text"),
+        }
+    }
+
+    /// The moment of a row's newest reading: the statement's, and later than the stored one in any case. A clock of
+    /// milliseconds can tell two readings the same time, and a corrected clock an earlier one; then comparing
+    /// `first_seen_at` and `changed_at` with it would call an old row new.
+    pub(crate) fn seen(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => {
+                "max(excluded.last_seen_at, strftime('%Y-%m-%dT%H:%M:%fZ', stored.last_seen_at, '+0.001 seconds'))"
+            }
+            Dialect::Postgres => {
+                "greatest(excluded.last_seen_at, stored.last_seen_at + interval '1 microsecond')"
+            }
+        }
+    }
+
+    /// The sum of `expression`, 0 of nothing, at most the greatest bigint: absurd numbers of a site must not fail the
+    /// comparison that would tell of them. SQLite's own `sum` fails beyond it; its `total` is exact up to 2^53.
+    pub(crate) fn sum(self, expression: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("CAST(total({expression}) AS bigint)"),
+            Dialect::Postgres => {
+                format!("CAST(least(coalesce(sum({expression}), 0), 9223372036854775807) AS bigint)")
+            }
+        }
+    }
+
+    /// The least of several expressions: `min` is an aggregate in PostgreSQL.
+    pub(crate) fn least(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "min",
+            Dialect::Postgres => "least",
         }
     }
 
@@ -149,7 +192,8 @@ impl Dialect {
             Dialect::Sqlite => format!(
                 "(SELECT {} FROM json_each($1) AS entry) AS r",
                 list(|name, kind| match kind {
-                    ColumnType::Json => format!("json_extract(entry.value, '$.{name}') AS {name}"),
+                    // Not json_extract, which makes plain text of a JSON string.
+                    ColumnType::Json => format!("entry.value -> '{name}' AS {name}"),
                     _ => format!("entry.value ->> '{name}' AS {name}"),
                 })
             ),
@@ -170,7 +214,11 @@ impl Dialect {
     }
 
     /// A statement with parameters `$1`…; both drivers bind them by number, in whatever order they appear.
-    pub(crate) fn statement(self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+    pub(crate) fn statement(
+        self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Statement {
         Statement::from_sql_and_values(self.backend(), sql, values)
     }
 
@@ -181,8 +229,12 @@ impl Dialect {
 
     /// `value` as a JSON parameter. It travels as text on both engines; see [`Dialect::json_parameter`].
     pub(crate) fn json<T: Serialize>(self, value: &T) -> Value {
-        // PostgreSQL refuses the escape of a NUL in jsonb. Cleaned text has none; a detail of an error might.
-        serde_json::to_string(value).expect("own types serialise").replace("\\u0000", "\\ufffd").into()
+        without_nul(serde_json::to_string(value).expect("own types serialise")).into()
+    }
+
+    /// `text` as a parameter. PostgreSQL has no NUL in texts.
+    pub(crate) fn text(self, text: &str) -> Value {
+        text.replace('\0', "\u{fffd}").into()
     }
 
     /// How parameter `$n` is written where it becomes a JSON column.
@@ -192,6 +244,26 @@ impl Dialect {
             Dialect::Postgres => format!("CAST({parameter} AS jsonb)"),
         }
     }
+}
+
+/// `json` without the escape of NUL, which PostgreSQL refuses in jsonb. Cleaned text has none; a detail of an
+/// error might. A backslash that is itself escaped does not begin an escape.
+fn without_nul(json: String) -> String {
+    if !json.contains("\\u0000") {
+        return json;
+    }
+    let mut cleaned = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        cleaned.push_str(before);
+        let length = if escape.starts_with("\\u") { 6 } else { 2 };
+        let (escape, after) = escape.split_at(length);
+        cleaned.push_str(if escape == "\\u0000" { "\u{fffd}" } else { escape });
+        rest = after;
+    }
+    cleaned.push_str(rest);
+    cleaned
 }
 
 #[cfg(test)]
@@ -207,5 +279,14 @@ mod tests {
         );
         assert!(Dialect::Postgres.render(script).contains("post jsonb"));
         assert!(!Dialect::Postgres.render(script).contains("lite"));
+    }
+
+    #[test]
+    fn only_a_true_nul_is_replaced() {
+        for text in ["", "a\0b", "\0", "\\u0000", "\\\0", "\\\\u0000\0\\", "é\u{1}\0\"", "plain"] {
+            let json = without_nul(serde_json::to_string(text).unwrap());
+            assert!(!json.replace("\\\\", "").contains("\\u0000"), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text.replace('\0', "\u{fffd}"));
+        }
     }
 }

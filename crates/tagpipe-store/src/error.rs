@@ -125,9 +125,12 @@ mod tests {
         ] {
             assert_eq!(classify_postgres(code), class, "{code}");
         }
-        for (code, class) in
-            [("5", Some(ErrorClass::Retry)), ("517", Some(ErrorClass::Retry)), ("26", Some(ErrorClass::Permanent)), ("1", None)]
-        {
+        for (code, class) in [
+            ("5", Some(ErrorClass::Retry)),
+            ("517", Some(ErrorClass::Retry)),
+            ("26", Some(ErrorClass::Permanent)),
+            ("1", None),
+        ] {
             assert_eq!(classify_sqlite(code), class, "{code}");
         }
     }

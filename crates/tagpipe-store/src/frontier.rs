@@ -81,10 +81,11 @@ impl Store {
         let token = Uuid::new_v4().to_string();
         let dialect = self.dialect;
         let sql = format!(
-            "UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
+            "WITH wanted AS MATERIALIZED (SELECT id FROM frontier WHERE run_id = $4 AND state = 'available' \
+                 ORDER BY level DESC, id LIMIT $5 {skip_locked}) \
+             UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \
-             WHERE id IN (SELECT id FROM frontier WHERE run_id = $4 AND state = 'available' \
-                          ORDER BY level DESC, id LIMIT $5 {skip_locked}) \
+             WHERE id IN (SELECT id FROM wanted) \
              RETURNING id, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
                  failures, refusals, calm_not_founds, rows_hash, verifications",
             expires = dialect.now_plus("$3"),
@@ -111,14 +112,16 @@ impl Store {
     async fn promote_due(&self, transaction: &DatabaseTransaction, run: RunId) -> Result<(), StoreError> {
         let sql = format!(
             "UPDATE frontier SET state = 'available', not_before = NULL \
-             WHERE run_id = $1 AND state = 'retryable' AND not_before <= {}",
-            self.dialect.now()
+             WHERE id IN (SELECT id FROM frontier WHERE run_id = $1 AND state = 'retryable' AND not_before <= {} {})",
+            self.dialect.now(),
+            self.dialect.skip_locked(),
         );
         transaction.execute_raw(self.dialect.statement(sql, [run.into()])).await?;
         Ok(())
     }
 
-    /// Renews all leases of `owner` by `term` from now, and its heartbeat with them.
+    /// Renews all leases of `owner` by `term` from now, and its heartbeat with them. Returns how many; those that are
+    /// just being finished are left alone, so that the two never wait for each other.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -128,11 +131,14 @@ impl Store {
         let beat = format!("UPDATE runners SET heartbeat_at = {} WHERE instance = $1", dialect.now());
         transaction.execute_raw(dialect.statement(beat, [owner.into()])).await?;
         let renew = format!(
-            "UPDATE frontier SET lease_expires_at = {} WHERE state = 'leased' AND lease_owner = $2",
-            dialect.now_plus("$1")
+            "UPDATE frontier SET lease_expires_at = {} WHERE id IN \
+                 (SELECT id FROM frontier WHERE state = 'leased' AND lease_owner = $2 {})",
+            dialect.now_plus("$1"),
+            dialect.skip_locked(),
         );
-        let renewed =
-            transaction.execute_raw(dialect.statement(renew, [microseconds(term).into(), owner.into()])).await?;
+        let renewed = transaction
+            .execute_raw(dialect.statement(renew, [microseconds(term).into(), owner.into()]))
+            .await?;
         transaction.commit().await?;
         Ok(renewed.rows_affected())
     }
@@ -145,8 +151,10 @@ impl Store {
     pub async fn rescue_expired(&self, run: RunId) -> Result<u64, StoreError> {
         let sql = format!(
             "UPDATE frontier SET state = 'available', lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL \
-             WHERE run_id = $1 AND state = 'leased' AND lease_expires_at <= {}",
-            self.dialect.now()
+             WHERE id IN (SELECT id FROM frontier WHERE run_id = $1 AND state = 'leased' \
+                          AND lease_expires_at <= {} {})",
+            self.dialect.now(),
+            self.dialect.skip_locked(),
         );
         self.write(self.dialect.statement(sql, [run.into()])).await
     }
@@ -239,7 +247,8 @@ pub(crate) async fn add_pages(
         return Ok(added);
     }
     let keys: Vec<_> = pages.iter().map(|page| page.identity.key(page.kind)).collect();
-    let rows: Vec<PageRow<'_>> = pages.iter().zip(&keys).map(|(page, key)| page_row(page, key.as_str())).collect();
+    let rows: Vec<PageRow<'_>> =
+        pages.iter().zip(&keys).map(|(page, key)| page_row(page, key.as_str())).collect();
     let sql = format!(
         "INSERT INTO frontier (run_id, level, page_key, url, identity, subject_id, expected, state, \
              last_outcome, last_error, finished_at) \
@@ -309,6 +318,10 @@ pub(crate) fn page_kind(level: i64) -> Result<PageKind, StoreError> {
         .ok_or_else(|| StoreError::Bug(format!("`{level}` is no level")))
 }
 
+/// `duration` as the database counts it, at most [`LONGEST`].
 pub(crate) fn microseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+    i64::try_from(duration.min(LONGEST).as_micros()).unwrap_or(i64::MAX)
 }
+
+/// A hundred years. Longer ones would leave the range of the databases' times; a site may ask for any.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

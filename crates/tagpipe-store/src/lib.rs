@@ -20,9 +20,14 @@ mod migrations;
 mod pace;
 mod reconcile;
 mod runs;
+mod subjects;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl, Store};
 pub use dialect::Dialect;
 pub use error::{ErrorClass, StoreError};
+pub use frontier::Outlook;
 pub use reconcile::Discrepancy;
 pub use runs::{FailedPage, Resumed, RunRecord, RunnerIdentity, RunnerTotals, SlowPage};
+pub use subjects::StoredSubject;

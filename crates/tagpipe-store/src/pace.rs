@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use tagpipe_core::profile::PaceAdvice;
 
 use crate::connect::Store;
-use crate::contract::{Brake, Slot, SlotRequest};
+use crate::contract::{Brake, Refusal, Slot, SlotRequest};
 use crate::error::StoreError;
 use crate::frontier::microseconds;
 
@@ -38,8 +38,11 @@ impl Store {
             greatest = self.dialect.greatest(),
             now = self.dialect.now_us(),
         );
+        // The clock is read once: the next slot is counted from this very one. The row is the one being updated, so
+        // that a process that had to wait for another counts from what that one has left.
         let sql = format!(
-            "UPDATE pace SET last_slot_us = {slot}, next_slot_us = {slot} + CAST($2 AS bigint) + extra_us \
+            "UPDATE pace SET (last_slot_us, next_slot_us) = \
+                 (SELECT taken.us, taken.us + CAST($2 AS bigint) + extra_us FROM (SELECT {slot} AS us) AS taken) \
              WHERE site = $3 RETURNING last_slot_us, {BRAKE_COLUMNS}, {now} AS now_us",
             now = self.dialect.now_us(),
         );
@@ -76,21 +79,22 @@ impl Store {
         &self,
         site: &str,
         advice: &PaceAdvice,
-        retry_after: Option<Duration>,
-        reason: &str,
+        refusal: &Refusal<'_>,
     ) -> Result<Brake, StoreError> {
         let dialect = self.dialect;
         let grown = format!(
-            "CAST({greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double})) AS bigint)",
+            "CAST({least}(CAST($3 AS bigint), {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double}))) AS bigint)",
+            least = dialect.least(),
             greatest = dialect.greatest(),
             double = if dialect == crate::Dialect::Postgres { "double precision" } else { "real" },
         );
         let sql = format!(
-            "UPDATE pace SET extra_us = CASE WHEN {grown} < CAST($3 AS bigint) THEN {grown} ELSE CAST($3 AS bigint) END, \
+            "UPDATE pace SET extra_us = {grown}, \
                  next_slot_us = {greatest}(next_slot_us, {now} + {grown}), \
                  blocked_until_us = {greatest}(blocked_until_us, {now} + CAST($4 AS bigint)), \
+                 refused_page = CASE WHEN refusals_in_row = 0 OR refused_page = $6 THEN $6 ELSE '' END, \
                  refusals_in_row = refusals_in_row + 1, reason = $5 \
-             WHERE site = $6 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
+             WHERE site = $7 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
             greatest = dialect.greatest(),
             now = dialect.now_us(),
         );
@@ -98,8 +102,9 @@ impl Store {
             microseconds(advice.brake_first).into(),
             advice.brake_growth.into(),
             microseconds(advice.brake_most).into(),
-            microseconds(retry_after.unwrap_or_default()).into(),
-            reason.into(),
+            microseconds(refusal.retry_after.unwrap_or_default()).into(),
+            dialect.text(refusal.reason),
+            refusal.page.as_str().into(),
             site.into(),
         ];
         let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
@@ -114,7 +119,7 @@ impl Store {
         let dialect = self.dialect;
         let eased = format!("{}(0, extra_us - CAST($1 AS bigint))", dialect.greatest());
         let sql = format!(
-            "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, \
+            "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, refused_page = '', \
                  reason = CASE WHEN {eased} = 0 THEN '' ELSE reason END \
              WHERE site = $2 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
             now = dialect.now_us(),
@@ -125,15 +130,17 @@ impl Store {
     }
 }
 
-const BRAKE_COLUMNS: &str = "extra_us, blocked_until_us, refusals_in_row, reason";
+const BRAKE_COLUMNS: &str = "extra_us, blocked_until_us, refusals_in_row, refused_page, reason";
 
 fn brake(row: &QueryResult) -> Result<Brake, StoreError> {
-    let (extra, blocked_until): (i64, i64) = (row.try_get("", "extra_us")?, row.try_get("", "blocked_until_us")?);
+    let (extra, blocked_until): (i64, i64) =
+        (row.try_get("", "extra_us")?, row.try_get("", "blocked_until_us")?);
     let (refusals, now): (i64, i64) = (row.try_get("", "refusals_in_row")?, row.try_get("", "now_us")?);
     Ok(Brake {
         extra: from_us(extra),
         blocked_for: from_us(blocked_until - now),
         refusals_in_row: u32::try_from(refusals).unwrap_or(u32::MAX),
+        refused_page: row.try_get("", "refused_page")?,
         reason: row.try_get("", "reason")?,
     })
 }

@@ -29,11 +29,24 @@ pub struct Discrepancy {
 }
 
 /// Each check is one query over the pages of one level that this run has completed. It returns the page, its
-/// subject, what is compared, what was promised and what was found, for those that differ.
+/// subject, what is compared, what was promised and what was found. `{sum:…}` stands for [`Dialect::sum`].
 struct Check {
     subject: &'static str,
     expected_by: &'static str,
     sql: &'static str,
+}
+
+impl Check {
+    fn render(&self, dialect: Dialect) -> String {
+        let mut parts = self.sql.split("{sum:");
+        let mut sql = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (expression, after) = part.split_once('}').unwrap_or((part, ""));
+            sql.push_str(&dialect.sum(expression));
+            sql.push_str(after);
+        }
+        sql
+    }
 }
 
 const CHECKS: &[Check] = &[
@@ -51,7 +64,7 @@ const CHECKS: &[Check] = &[
         expected_by: "the category's page",
         sql: "SELECT page.page_key, years.id AS subject_id, 'graded copies' AS what, \
                   years.graded_count AS expected, \
-                  (SELECT CAST(coalesce(sum(sets.total), 0) AS bigint) FROM sets WHERE sets.year_id = years.id \
+                  (SELECT {sum:sets.total} FROM sets WHERE sets.year_id = years.id \
                    AND sets.last_seen_at >= page.finished_at) AS found \
               FROM frontier AS page JOIN years ON years.id = page.subject_id \
               WHERE page.run_id = $1 AND page.level = 2 AND page.state = 'completed'",
@@ -75,7 +88,7 @@ const CHECKS: &[Check] = &[
         subject: "set",
         expected_by: "the year's page",
         sql: "SELECT page.page_key, sets.id AS subject_id, 'copies' AS what, sets.total AS expected, \
-                  (SELECT CAST(coalesce(sum(cards.total), 0) AS bigint) FROM cards WHERE cards.set_id = sets.id \
+                  (SELECT {sum:cards.total} FROM cards WHERE cards.set_id = sets.id \
                    AND cards.last_seen_at >= page.finished_at) AS found \
               FROM frontier AS page JOIN sets ON sets.id = page.subject_id \
               WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed'",
@@ -85,7 +98,7 @@ const CHECKS: &[Check] = &[
         expected_by: "the year's page",
         sql: "SELECT page.page_key, promised.set_id AS subject_id, \
                   'copies at grade ' || promised.grade_code AS what, promised.copies AS expected, \
-                  (SELECT CAST(coalesce(sum(card_population.copies), 0) AS bigint) FROM cards \
+                  (SELECT {sum:card_population.copies} FROM cards \
                    JOIN card_population ON card_population.card_id = cards.id \
                    WHERE cards.set_id = promised.set_id AND card_population.grade_code = promised.grade_code \
                        AND cards.last_seen_at >= page.finished_at) AS found \
@@ -123,7 +136,7 @@ impl Store {
         for check in CHECKS {
             let sql = format!(
                 "SELECT * FROM ({}) AS compared WHERE expected <> found ORDER BY page_key LIMIT $2",
-                check.sql
+                check.render(self.dialect)
             );
             let statement = self.dialect.statement(sql, [run.into(), i64::from(limit).into()]);
             for row in self.writer.query_all_raw(statement).await? {
@@ -199,7 +212,8 @@ impl Store {
         transaction.commit().await?;
         let count = "SELECT count(*) AS open FROM discrepancies WHERE run_id = $1 AND resolved_at IS NULL";
         let row = self.writer.query_one_raw(self.dialect.statement(count, [run.into()])).await?;
-        let open: i64 = row.ok_or_else(|| StoreError::Bug("a count gave no row".into()))?.try_get("", "open")?;
+        let open: i64 =
+            row.ok_or_else(|| StoreError::Bug("a count gave no row".into()))?.try_get("", "open")?;
         Ok(open.unsigned_abs())
     }
 }
@@ -215,6 +229,26 @@ pub(crate) fn unreadable_discrepancy(lease: &Lease, cell: &Unreadable) -> Discre
         expected_by: "the profile".to_owned(),
         found: cell.text.clone(),
     }
+}
+
+/// Forgets the unreadable cells that earlier reads of these pages in this run have left: the newest read stands.
+pub(crate) async fn forget_unreadable(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+    page_keys: &[&str],
+) -> Result<(), StoreError> {
+    if page_keys.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "DELETE FROM discrepancies WHERE run_id = $2 AND subject = 'page' \
+         AND page_key IN (SELECT r.page_key FROM {source})",
+        source = dialect.rows(&[("page_key", ColumnType::Text)]),
+    );
+    let rows: Vec<_> = page_keys.iter().map(|page_key| serde_json::json!({ "page_key": page_key })).collect();
+    transaction.execute_raw(dialect.statement(sql, [dialect.json_rows(&rows), run.into()])).await?;
+    Ok(())
 }
 
 pub(crate) async fn record_discrepancies(

@@ -8,6 +8,7 @@ use tagpipe_core::model::PageKind;
 
 use crate::connect::Store;
 use crate::contract::{RowCounts, RunId};
+use crate::dialect::{ColumnType, Columns};
 use crate::error::StoreError;
 use crate::frontier::page_kind;
 
@@ -161,13 +162,13 @@ impl Store {
         let sql = format!(
             "INSERT INTO runners (instance, run_id, runner_id, host, pid, state, started_at, heartbeat_at) \
              VALUES ($1, $2, $3, $4, $5, 'running', {now}, {now})",
-            now = self.dialect.now()
+            now = self.dialect.statement_time()
         );
         let values = [
             runner.instance.clone().into(),
             run.into(),
-            runner.runner_id.clone().into(),
-            runner.host.clone().into(),
+            self.dialect.text(&runner.runner_id),
+            self.dialect.text(&runner.host),
             i64::from(runner.pid).into(),
         ];
         self.write(self.dialect.statement(sql, values)).await?;
@@ -190,7 +191,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn running_runners(&self, run: RunId) -> Result<Vec<RunnerIdentity>, StoreError> {
-        let sql = "SELECT instance, runner_id, host, pid FROM runners WHERE run_id = $1 AND state = 'running'";
+        let sql =
+            "SELECT instance, runner_id, host, pid FROM runners WHERE run_id = $1 AND state = 'running'";
         let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
         rows.iter()
             .map(|row| {
@@ -210,8 +212,10 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn runner_totals(&self, run: RunId) -> Result<RunnerTotals, StoreError> {
-        let columns = ["retries", "requests", "bytes", "rows_new", "rows_changed", "rows_same", "rows_vanished"];
-        let sums = columns.map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}")).join(", ");
+        let columns =
+            ["retries", "requests", "bytes", "rows_new", "rows_changed", "rows_same", "rows_vanished"];
+        let sums =
+            columns.map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}")).join(", ");
         let sql = format!("SELECT count(*) AS runners, {sums} FROM runners WHERE run_id = $1");
         let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
         let row = rows.first().ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
@@ -243,7 +247,10 @@ impl Store {
         let rows = self.rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()])).await?;
         rows.iter()
             .map(|row| {
-                Ok(SlowPage { page_key: row.try_get("", "page_key")?, elapsed_ms: row.try_get("", "elapsed_ms")? })
+                Ok(SlowPage {
+                    page_key: row.try_get("", "page_key")?,
+                    elapsed_ms: row.try_get("", "elapsed_ms")?,
+                })
             })
             .collect()
     }
@@ -269,6 +276,18 @@ impl Store {
             .collect()
     }
 
+    /// How many pages of `run` robots did not allow.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn denied_by_robots(&self, run: RunId) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) AS pages FROM frontier \
+                   WHERE run_id = $1 AND state = 'skipped' AND last_outcome = 'robots'";
+        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
+        let pages: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "pages"))?;
+        Ok(pages.unsigned_abs())
+    }
+
     /// How often pages of `run` were to be read again, by cause, most frequent first.
     ///
     /// # Errors
@@ -291,15 +310,41 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn set_grade_scale(&self, scale: &[(String, Option<f64>, String)]) -> Result<(), StoreError> {
-        let transaction = self.begin().await?;
-        transaction.execute_unprepared("DELETE FROM grade_scale").await?;
-        for (position, (code, grade, label)) in scale.iter().enumerate() {
-            let sql = "INSERT INTO grade_scale (code, position, grade, label) VALUES ($1, $2, $3, $4)";
-            let position = i64::try_from(position).unwrap_or(i64::MAX);
-            let values = [code.clone().into(), position.into(), (*grade).into(), label.clone().into()];
-            transaction.execute_raw(self.dialect.statement(sql, values)).await?;
+        #[derive(Serialize)]
+        struct Row<'a> {
+            code: &'a str,
+            position: usize,
+            grade: Option<f64>,
+            label: &'a str,
         }
-        sea_orm::DatabaseTransaction::commit(transaction).await?;
+        const COLUMNS: Columns = &[
+            ("code", ColumnType::Text),
+            ("position", ColumnType::Int),
+            ("grade", ColumnType::Double),
+            ("label", ColumnType::Text),
+        ];
+        let numbered = scale.iter().enumerate();
+        let mut rows: Vec<_> = numbered
+            .map(|(position, (code, grade, label))| Row { code, position, grade: *grade, label })
+            .collect();
+        // Many runners may start at once: in one order, they wait for each other in turn.
+        rows.sort_unstable_by_key(|row| row.code);
+        let upsert = format!(
+            "INSERT INTO grade_scale (code, position, grade, label) \
+             SELECT r.code, r.position, r.grade, r.label FROM {source} WHERE true \
+             ON CONFLICT (code) DO UPDATE SET position = excluded.position, grade = excluded.grade, \
+                 label = excluded.label",
+            source = self.dialect.rows(COLUMNS),
+        );
+        let remove = format!(
+            "DELETE FROM grade_scale WHERE code NOT IN (SELECT r.code FROM {source})",
+            source = self.dialect.rows(COLUMNS),
+        );
+        let transaction = self.begin().await?;
+        for sql in [upsert, remove] {
+            transaction.execute_raw(self.dialect.statement(sql, [self.dialect.json_rows(&rows)])).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 }

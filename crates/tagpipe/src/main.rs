@@ -1,2 +1,50 @@
 //! tagpipe reads the TAG population report: command line and wiring.
-fn main() {}
+//!
+//! `main` is a switchboard: it parses, sets up logging, calls one command and maps its result to an exit code.
+
+mod cli;
+mod commands;
+mod exit;
+mod logging;
+mod report;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, DbCommand, ProfileCommand};
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.color.apply();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report_failure(&Failure::could_not_run(format!("cannot start threads: {error}"))),
+    };
+    let ended = runtime.block_on(dispatch(cli));
+    // Nothing that is worth waiting for is left: a page is committed whole or not at all.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => report_failure(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { command, global, .. } = cli;
+    match command {
+        Command::Run(arguments) => commands::run::run(&global, &arguments).await,
+        Command::Demo(arguments) => commands::demo::demo(&global, &arguments).await,
+        Command::DemoSite(arguments) => commands::demo_site::demo_site(&global, &arguments).await,
+        Command::Db(DbCommand::Migrate) => commands::db::migrate(&global).await,
+        Command::Profile(ProfileCommand::Show) => commands::profile::show(),
+        Command::Profile(ProfileCommand::Check { file }) => commands::profile::check(&file),
+    }
+}
+
+fn report_failure(failure: &Failure) -> ExitCode {
+    anstream::eprintln!("{failure}");
+    failure.exit.into()
+}

@@ -14,6 +14,7 @@ pub struct Model {
     pub blocked_until_us: i64,
     pub extra_us: i64,
     pub refusals_in_row: i64,
+    pub refused_page: String,
     pub reason: String,
 }
 

@@ -178,6 +178,7 @@ CREATE INDEX frontier_to_claim ON frontier (run_id, level DESC, id) WHERE state 
 CREATE INDEX frontier_to_retry ON frontier (run_id, not_before) WHERE state = 'retryable';
 CREATE INDEX frontier_leased ON frontier (lease_expires_at) WHERE state = 'leased';
 CREATE INDEX frontier_by_state ON frontier (run_id, state, level);
+CREATE INDEX frontier_by_subject ON frontier (run_id, level, subject_id);
 
 -- One row per site: the pace of all runners of all machines on this database. Times in microseconds since 1970,
 -- by the database's clock.
@@ -188,6 +189,7 @@ CREATE TABLE pace (
     blocked_until_us bigint NOT NULL DEFAULT 0,
     extra_us bigint NOT NULL DEFAULT 0,     -- what the brake adds to the interval
     refusals_in_row bigint NOT NULL DEFAULT 0,
+    refused_page text NOT NULL DEFAULT '',  -- the page, while all refusals in the row were of one; else empty
     reason text NOT NULL DEFAULT ''
 );
 

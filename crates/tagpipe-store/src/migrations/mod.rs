@@ -47,3 +47,51 @@ impl MigrationTrait for SqlMigration {
         Self::execute(manager, self.down).await
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use sea_orm::Statement;
+
+    use super::*;
+    use crate::testing::TestDatabase;
+    use crate::{Dialect, Store};
+
+    /// Every object of the schema, with its definition.
+    async fn schema(store: &Store) -> Vec<String> {
+        let sql = match store.dialect() {
+            Dialect::Sqlite => {
+                "SELECT type || ' ' || name || ' ' || coalesce(sql, '') AS object FROM sqlite_master \
+                 WHERE name NOT LIKE '%seaql_migrations%' AND name <> 'sqlite_sequence' ORDER BY 1"
+            }
+            Dialect::Postgres => {
+                "SELECT table_name || ' ' || column_name || ' ' || data_type || ' ' || is_nullable AS object \
+                     FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'seaql_migrations' \
+                 UNION ALL SELECT indexdef FROM pg_indexes \
+                     WHERE schemaname = 'public' AND tablename <> 'seaql_migrations' ORDER BY 1"
+            }
+        };
+        let rows = store.rows(Statement::from_string(store.dialect().backend(), sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get("", "object").unwrap()).collect()
+    }
+
+    async fn up_down_up(database: TestDatabase) {
+        let store = database.open().await;
+        let first = schema(&store).await;
+        assert!(first.len() > 30, "{first:?}");
+        Migrator::down(&store.writer, None).await.unwrap();
+        assert_eq!(schema(&store).await, Vec::<String>::new());
+        Migrator::up(&store.writer, None).await.unwrap();
+        assert_eq!(schema(&store).await, first);
+        store.start_run(&serde_json::json!({})).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_goes_up_down_and_up() {
+        up_down_up(TestDatabase::sqlite()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres_goes_up_down_and_up() {
+        up_down_up(TestDatabase::postgres()).await;
+    }
+}

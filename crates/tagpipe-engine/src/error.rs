@@ -1,0 +1,20 @@
+//! Why a run could not be started or went no further.
+
+use tagpipe_store::StoreError;
+
+/// A failure that no retry of a page can mend.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database went away and did not come back in time, or refused.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Nothing can be fetched: no browser, for example.
+    #[error("{0}")]
+    Fetch(String),
+    /// There is nothing to do; the text says why, and what to do instead.
+    #[error("{0}")]
+    NothingToDo(String),
+    /// What was asked for contradicts what is stored.
+    #[error("{0}")]
+    Usage(String),
+}

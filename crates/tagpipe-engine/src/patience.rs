@@ -1,0 +1,46 @@
+//! Waiting for a database that is locked, restarts or is full: the same call is made again until it
+//! succeeds or patience ends.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tagpipe_store::{ErrorClass, StoreError};
+use tokio::time::{Instant, sleep};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Calls `action` until it gives another answer than "not available", for at most `patience`.
+///
+/// # Errors
+/// The last error.
+pub(crate) async fn patiently<T, F>(
+    patience: Duration,
+    what: &str,
+    mut action: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    let mut complained = false;
+    loop {
+        match action().await {
+            Err(error) if error.class() == ErrorClass::Retry && Instant::now() + pause < deadline => {
+                if !complained && pause > FIRST_PAUSE * 4 {
+                    complained = true;
+                    tracing::warn!(%error, patience_s = patience.as_secs(), "waiting for the database to {what}");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            other => {
+                if complained && other.is_ok() {
+                    tracing::info!("the database is back");
+                }
+                return other;
+            }
+        }
+    }
+}

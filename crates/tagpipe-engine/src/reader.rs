@@ -1,0 +1,365 @@
+//! One page, from its lease to its ending: fetch each document at the site's pace, extract, judge, decide.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use tagpipe_core::extract::{Extracted, ExtractedPage, NextPage, UnreadableCell, child_identities, extract, rows_hash};
+use tagpipe_core::filter::Filters;
+use tagpipe_core::model::{Identity, PageKind, PageRows};
+use tagpipe_core::outcome::Outcome;
+use tagpipe_core::policy::{Decision, RetryPolicy};
+use tagpipe_core::profile::SiteProfile;
+use tagpipe_fetch::{Document, FetchError, Fetcher, Next, Robots};
+use tagpipe_store::StoreError;
+use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel};
+use tagpipe_store::contract::{ChildFate, ChildPage, Ending, Finish, Lease, ReadCost, Unreadable};
+
+use crate::judgement::{Reading, judge};
+use crate::pacer::Pacer;
+
+/// Reads pages. Shared by all workers of a runner.
+pub(crate) struct Reader {
+    pub(crate) profile: Arc<SiteProfile>,
+    pub(crate) fetcher: Arc<dyn Fetcher>,
+    pub(crate) robots: Robots,
+    pub(crate) pacer: Pacer,
+    pub(crate) filters: Filters,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) audit_level: AuditLevel,
+}
+
+/// A page that was read, and what it means for the run.
+pub(crate) struct Read {
+    pub(crate) finish: Finish,
+    pub(crate) outcome: Outcome,
+    pub(crate) alarm: Option<Alarm>,
+}
+
+/// Why the run should stop because of one page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// The site refused too often in a row.
+    KeptRefusing(String),
+    /// A captcha or a login.
+    Blocked(String),
+    /// Nothing can be fetched at all.
+    NoFetcher(String),
+}
+
+/// A reading with what it left over.
+struct Collected {
+    reading: Reading,
+    unreadable: Vec<UnreadableCell>,
+}
+
+/// How reading a page's documents ended.
+enum Attempt {
+    Collected(Collected),
+    Ended(Outcome),
+    NoFetcher(String),
+}
+
+/// What is known while a page is being read.
+#[derive(Default)]
+struct Effort {
+    cost: ReadCost,
+    calm: bool,
+}
+
+impl Reader {
+    /// Reads the page under `lease` and decides what follows.
+    pub(crate) async fn read(&self, lease: Lease) -> Result<Read, StoreError> {
+        let started = Instant::now();
+        let mut effort = Effort::default();
+        let attempt = if self.robots.allows(&lease.url) {
+            self.collect(&lease, &mut effort).await?
+        } else {
+            Attempt::Ended(Outcome::DeniedByRobots)
+        };
+        // Waiting for slots is not the page's doing.
+        if effort.cost.requests == 0 {
+            effort.cost.elapsed = started.elapsed();
+        }
+        match attempt {
+            Attempt::NoFetcher(reason) => Ok(self.give_back(lease, &effort, Alarm::NoFetcher(reason))),
+            Attempt::Ended(outcome) => self.conclude(lease, effort, outcome, None).await,
+            Attempt::Collected(collected) => {
+                let outcome = judge(&collected.reading, lease.expected);
+                self.conclude(lease, effort, outcome, Some(collected)).await
+            }
+        }
+    }
+
+    /// Fetches and extracts the documents of a page, one after the other.
+    async fn collect(&self, lease: &Lease, effort: &mut Effort) -> Result<Attempt, StoreError> {
+        let url = match self.profile.origin.join(&lease.url) {
+            Ok(url) => url,
+            Err(error) => return Ok(Attempt::Ended(network(format!("`{}` is no address: {error}", lease.url)))),
+        };
+        self.take_slot(lease, effort).await?;
+        let mut open = match self.fetcher.open(lease.kind, &url).await {
+            Ok(open) => open,
+            Err(error) => return Ok(failed(error)),
+        };
+        count(&open.document, effort);
+        let mut page = match self.extract(lease, &open.document) {
+            Ok(page) => page,
+            Err(outcome) => return Ok(Attempt::Ended(outcome)),
+        };
+        let mut collected = Collected {
+            reading: Reading {
+                rows: PageRows::none(lease.kind),
+                pager: None,
+                totals: None,
+                lost_rows: 0,
+            },
+            unreadable: Vec::new(),
+        };
+        loop {
+            let next = page.next.take();
+            let more = page.pager.is_some_and(|pager| pager.to < pager.of);
+            let before = collected.reading.pager;
+            collected.add(page);
+            let (Some(next), true, true) = (next, more, advanced(before, collected.reading.pager)) else {
+                return Ok(Attempt::Collected(collected));
+            };
+            self.take_slot(lease, effort).await?;
+            let document = match open.pager.next(&pager_step(next)).await {
+                Ok(document) => document,
+                Err(error) => return Ok(failed(error)),
+            };
+            count(&document, effort);
+            page = match self.extract(lease, &document) {
+                Ok(page) => page,
+                Err(outcome) => return Ok(Attempt::Ended(outcome)),
+            };
+        }
+    }
+
+    async fn take_slot(&self, lease: &Lease, effort: &mut Effort) -> Result<(), StoreError> {
+        let permit = self.pacer.permit().await?;
+        effort.calm = permit.brake.is_calm_for(&lease.key);
+        effort.cost.requests += 1;
+        Ok(())
+    }
+
+    fn extract(&self, lease: &Lease, document: &Document) -> Result<ExtractedPage, Outcome> {
+        match extract(&self.profile, lease.kind, &lease.identity, &document.html) {
+            Extracted::Page(page) => Ok(*page),
+            Extracted::NotFound => Err(Outcome::SuspectedSoft404),
+            Extracted::Blocked { by } => Err(Outcome::Blocked { by }),
+            Extracted::NotReady => Err(Outcome::Empty),
+            Extracted::LayoutChanged { detail } => Err(Outcome::LayoutChanged { detail }),
+        }
+    }
+
+    /// Applies the policy to an outcome and tells the pacer.
+    async fn conclude(
+        &self,
+        lease: Lease,
+        effort: Effort,
+        outcome: Outcome,
+        collected: Option<Collected>,
+    ) -> Result<Read, StoreError> {
+        let mut alarm = None;
+        if outcome.cause().is_refusal() {
+            if self.pacer.refused(&lease.key, &outcome).await? {
+                alarm = Some(Alarm::KeptRefusing(outcome.to_string()));
+            }
+        } else if collected.is_some() {
+            self.pacer.accepted().await?;
+        }
+        let hash = match (&collected, &outcome) {
+            (Some(collected), _) => Some(rows_hash(&collected.reading.rows)),
+            (None, Outcome::Empty) => Some(rows_hash(&PageRows::none(lease.kind))),
+            (None, _) => None,
+        };
+        let decision = self.retry.decide(&outcome, &lease.history, hash, effort.calm, fastrand::f64());
+        if decision == Decision::StopRun {
+            return Ok(self.give_back(lease, &effort, Alarm::Blocked(outcome.to_string())));
+        }
+        let ending = self.ending(&lease, &effort, &outcome, decision, collected, hash);
+        let audit = self.audit_of(&lease, &effort, &outcome, &ending);
+        Ok(Read { finish: Finish { lease, cost: effort.cost, ending, audit }, outcome, alarm })
+    }
+
+    fn ending(
+        &self,
+        lease: &Lease,
+        effort: &Effort,
+        outcome: &Outcome,
+        decision: Decision,
+        collected: Option<Collected>,
+        hash: Option<u64>,
+    ) -> Ending {
+        let cause = outcome.cause();
+        let history = || lease.history.after(cause, hash, effort.calm);
+        match decision {
+            Decision::Commit { .. } => self.completed(lease, outcome, collected),
+            Decision::Retry { after } => {
+                Ending::Retry { after, cause, reason: outcome.to_string(), history: history() }
+            }
+            Decision::Fail => Ending::Failed { cause, reason: outcome.to_string(), history: history() },
+            Decision::Skip => Ending::Skipped { cause, reason: outcome.to_string() },
+            Decision::StopRun => Ending::Released { began: true },
+        }
+    }
+
+    fn completed(&self, lease: &Lease, outcome: &Outcome, collected: Option<Collected>) -> Ending {
+        let (rows, unreadable) = match collected {
+            Some(collected) => (collected.reading.rows, collected.unreadable),
+            None => (PageRows::none(lease.kind), Vec::new()),
+        };
+        let lost_rows = unreadable.iter().any(|cell| cell.lost_row);
+        let doubted = matches!(
+            outcome,
+            Outcome::Empty | Outcome::Incomplete { by: tagpipe_core::outcome::Witness::Page, .. }
+        );
+        Ending::Completed {
+            children: self.children(lease, &rows),
+            rows,
+            whole: !lost_rows && !doubted,
+            unreadable: unreadable.iter().map(unreadable_cell).collect(),
+        }
+    }
+
+    fn children(&self, lease: &Lease, rows: &PageRows) -> Vec<ChildPage> {
+        let Some(kind) = lease.kind.child() else { return Vec::new() };
+        child_identities(&lease.identity, rows)
+            .zip(promises(rows))
+            .map(|(identity, expected)| self.child(kind, identity, expected))
+            .collect()
+    }
+
+    fn child(&self, kind: PageKind, identity: Identity, expected: Option<u64>) -> ChildPage {
+        let (url, fate) = match self.profile.page_url(kind, &identity) {
+            Ok(url) => {
+                let fate = self.filters.rejects(kind, &identity).map_or(ChildFate::Read, ChildFate::Skip);
+                (url, fate)
+            }
+            Err(error) => (String::new(), ChildFate::Skip(error.to_string())),
+        };
+        ChildPage { identity, url, expected, fate }
+    }
+
+    fn give_back(&self, lease: Lease, effort: &Effort, alarm: Alarm) -> Read {
+        let began = effort.cost.requests > 0;
+        let finish = Finish { lease, cost: effort.cost, ending: Ending::Released { began }, audit: Vec::new() };
+        Read { finish, outcome: Outcome::Blocked { by: String::new() }, alarm: Some(alarm) }
+    }
+
+    /// What the audit trail says of this read, if its level is kept.
+    fn audit_of(&self, lease: &Lease, effort: &Effort, outcome: &Outcome, ending: &Ending) -> Vec<AuditEntry> {
+        let doubtful = *outcome != Outcome::Complete;
+        let (level, kind, what) = match ending {
+            Ending::Completed { unreadable, .. } if doubtful || !unreadable.is_empty() => {
+                (AuditLevel::Warning, AuditKind::Result, "read with a warning")
+            }
+            Ending::Completed { .. } => (AuditLevel::Info, AuditKind::Result, "read"),
+            Ending::Retry { .. } => (AuditLevel::Warning, AuditKind::Error, "will be read again"),
+            Ending::Failed { .. } => (AuditLevel::Error, AuditKind::Error, "failed"),
+            Ending::Skipped { .. } => (AuditLevel::Warning, AuditKind::Operation, "skipped"),
+            Ending::Released { .. } => (AuditLevel::Debug, AuditKind::Operation, "given back"),
+        };
+        if level < self.audit_level {
+            return Vec::new();
+        }
+        let mut context = json!({
+            "level": lease.kind,
+            "url": lease.url,
+            "attempt": lease.attempt,
+            "outcome": outcome.cause(),
+            "duration_ms": u64::try_from(effort.cost.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "requests": effort.cost.requests,
+            "bytes": effort.cost.bytes,
+        });
+        if doubtful {
+            context["reason"] = outcome.to_string().into();
+        }
+        let mut message = format!("{} {what}", lease.key);
+        match ending {
+            Ending::Completed { rows, unreadable, .. } => {
+                context["rows"] = rows.len().into();
+                message = format!("{message}: {} rows", rows.len());
+                if !unreadable.is_empty() {
+                    context["unreadable_cells"] =
+                        unreadable.iter().map(|cell| format!("{}: {}", cell.place, cell.text)).collect();
+                }
+            }
+            Ending::Retry { after, .. } => {
+                context["retry_after_ms"] = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).into();
+            }
+            _ => {}
+        }
+        if doubtful {
+            message = format!("{message}: {outcome}");
+        }
+        let page_key = Some(lease.key.to_string());
+        vec![AuditEntry { level, kind, page_key, operation: "read_page".into(), message, context }]
+    }
+}
+
+impl Collected {
+    fn add(&mut self, page: ExtractedPage) {
+        self.reading.rows.append(page.rows);
+        self.reading.pager = page.pager.or(self.reading.pager);
+        self.reading.totals = page.totals.or(self.reading.totals.take());
+        self.reading.lost_rows += page.unreadable.iter().filter(|cell| cell.lost_row).count();
+        self.unreadable.extend(page.unreadable);
+    }
+}
+
+/// Whether the pager moved on: one that stands still would be followed for ever.
+fn advanced(
+    before: Option<tagpipe_core::extract::PagerState>,
+    now: Option<tagpipe_core::extract::PagerState>,
+) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => now.from > before.from,
+        _ => true,
+    }
+}
+
+fn pager_step(next: NextPage) -> Next {
+    match next {
+        NextPage::Link(href) => Next::Link(href),
+        NextPage::Button => Next::Button,
+    }
+}
+
+fn failed(error: FetchError) -> Attempt {
+    match error {
+        FetchError::Outcome(outcome) => Attempt::Ended(outcome),
+        FetchError::Unavailable(reason) => Attempt::NoFetcher(reason),
+    }
+}
+
+fn network(detail: String) -> Outcome {
+    Outcome::Network { detail }
+}
+
+fn count(document: &Document, effort: &mut Effort) {
+    effort.cost.bytes += document.bytes;
+    effort.cost.elapsed += document.elapsed;
+}
+
+/// What each row promises of its child page: sets a year has, copies a set or card has.
+fn promises(rows: &PageRows) -> Vec<Option<u64>> {
+    match rows {
+        PageRows::Categories(rows) => vec![None; rows.len()],
+        PageRows::Years(rows) => rows.iter().map(|row| Some(row.sets)).collect(),
+        PageRows::Sets(rows) => rows.iter().map(|row| Some(row.total)).collect(),
+        PageRows::Cards(rows) => rows.iter().map(|row| Some(row.total)).collect(),
+        PageRows::GradeRows(_) => Vec::new(),
+    }
+}
+
+fn unreadable_cell(cell: &UnreadableCell) -> Unreadable {
+    Unreadable {
+        place: format!("row {}, {}", cell.row, cell.column),
+        text: cell.text.clone(),
+        expected: cell.problem.clone(),
+    }
+}
+

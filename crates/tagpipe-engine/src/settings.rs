@@ -1,0 +1,58 @@
+//! Checked settings of one run.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tagpipe_core::filter::Filters;
+use tagpipe_core::model::PageKind;
+use tagpipe_core::policy::RetryPolicy;
+use tagpipe_store::audit::{AuditLevel, AuditRetention};
+
+/// What one runner is told.
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    /// Pages in hand at a time, at least 1.
+    pub concurrency: usize,
+    /// Least time between two requests of this runner.
+    pub delay: Duration,
+    /// Least time between two requests to the site, over all runners.
+    pub interval: Duration,
+    /// Patience with pages.
+    pub retry: RetryPolicy,
+    /// What the run is limited to.
+    pub filters: Filters,
+    /// The level whose pages are read first.
+    pub start_from: PageKind,
+    /// How much this process may do.
+    pub budget: Budget,
+    /// Entries below this level are not written to the audit trail.
+    pub audit_level: AuditLevel,
+    /// How long the trail is kept.
+    pub audit_retention: AuditRetention,
+    /// Term of a lease; it is renewed after a third of it.
+    pub lease_term: Duration,
+    /// How long the database may be away before the run ends.
+    pub database_patience: Duration,
+    /// Name of this runner, e.g. `runner_1`.
+    pub runner_id: String,
+}
+
+/// How much a process may do before it ends its run for now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Pages read.
+    pub max_pages: Option<u64>,
+    /// Time.
+    pub max_duration: Option<Duration>,
+}
+
+/// The site a run is about, as stored with it: a resumed run must be about the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Name of the profile.
+    pub profile: String,
+    /// Version of the profile.
+    pub version: String,
+    /// Origin, e.g. `https://my.example.com`; also the key of the site's pace.
+    pub origin: String,
+}

@@ -1,0 +1,23 @@
+//! The conformance suite: what [`tagpipe_store::Store`] promises, held against both engines. Every case is one
+//! function; `on_both_engines!` makes a test of it on SQLite and one on PostgreSQL.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the harness is tests too, though no function of it is marked as one"
+)]
+
+#[macro_use]
+mod harness;
+
+mod audit;
+mod commit;
+mod entities;
+mod errors;
+mod frontier;
+mod frontier_model;
+mod migrations;
+mod pace;
+mod reconcile;
+mod runs;
+mod testing;
+mod views;

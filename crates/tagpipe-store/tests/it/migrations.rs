@@ -1,0 +1,64 @@
+//! Opening databases of every age. Taking migrations back is tested beside them.
+
+use tagpipe_store::testing::TestDatabase;
+use tagpipe_store::{ErrorClass, Store, StoreError};
+
+use crate::harness::*;
+
+on_both_databases! {
+    an_empty_database_is_refused_without_migrating,
+    opening_again_changes_nothing,
+    a_newer_database_is_refused,
+    many_processes_open_a_new_database_at_once,
+    the_applied_and_pending_ones_are_listed,
+}
+
+async fn an_empty_database_is_refused_without_migrating(database: TestDatabase) {
+    let error = Store::open(&database.url(), false).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Schema(text) if text.contains("run `tagpipe db migrate`")),
+        "{error}"
+    );
+    assert_eq!(error.class(), ErrorClass::Permanent);
+    assert!(Store::open(&database.url(), false).await.is_err(), "the refusal has written nothing");
+    database.open().await.close().await;
+    Store::open(&database.url(), false).await.unwrap();
+}
+
+async fn opening_again_changes_nothing(database: TestDatabase) {
+    let store = database.open().await;
+    let run = store.start_run(&serde_json::json!({})).await.unwrap();
+    store.close().await;
+    assert!(database.open().await.run(run).await.unwrap().is_some());
+}
+
+async fn a_newer_database_is_refused(database: TestDatabase) {
+    database.open().await.close().await;
+    let future = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
+    sea_orm::ConnectionTrait::execute_unprepared(&connect(&database.url()).await, future).await.unwrap();
+    for migrate in [true, false] {
+        let error = Store::open(&database.url(), migrate).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Schema(_)), "{text}");
+        assert!(text.contains("newer tagpipe") && text.contains("`m9999_future`"), "{text}");
+    }
+}
+
+async fn many_processes_open_a_new_database_at_once(database: TestDatabase) {
+    let openers: Vec<_> = (0..6)
+        .map(|_| {
+            let url = database.url();
+            tokio::spawn(async move { Store::open(&url, true).await.map(|_| ()) })
+        })
+        .collect();
+    for opener in openers {
+        opener.await.unwrap().unwrap();
+    }
+}
+
+async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
+    let all = vec!["m0001_initial".to_owned()];
+    assert_eq!(Store::migrations(&database.url()).await.unwrap(), (vec![], all.clone()));
+    database.open().await;
+    assert_eq!(Store::migrations(&database.url()).await.unwrap(), (all, vec![]));
+}

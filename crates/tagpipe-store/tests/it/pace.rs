@@ -1,0 +1,224 @@
+//! One pace for all runners, by the database's clock.
+
+use std::time::Duration;
+
+use tagpipe_core::model::{Identity, PageKey, PageKind};
+use tagpipe_core::profile::PaceAdvice;
+use tagpipe_store::StoreError;
+use tagpipe_store::contract::{Brake, Refusal, Slot, SlotRequest};
+
+use crate::harness::*;
+
+on_both_engines! {
+    slots_keep_the_interval,
+    slots_of_many_processes_keep_the_interval,
+    a_runner_keeps_its_own_delay,
+    without_interval_and_delay_nobody_waits,
+    the_brake_grows_to_its_cap,
+    the_brake_moves_the_next_slot_by_no_more_than_its_cap,
+    retry_after_blocks_everybody,
+    an_absurd_retry_after_is_bounded,
+    good_pages_ease_the_brake,
+    the_brake_knows_whether_one_page_alone_is_refused,
+    the_pace_survives_reopening,
+    an_unopened_site_has_no_slots,
+    sites_do_not_share_a_pace,
+}
+
+const SITE: &str = "https://example.test";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn advice() -> PaceAdvice {
+    PaceAdvice {
+        interval: SECOND,
+        advice: String::new(),
+        brake_first: 2 * SECOND,
+        brake_growth: 3.0,
+        brake_most: 10 * SECOND,
+        brake_ease: SECOND,
+        give_up_after: 10,
+    }
+}
+
+fn every(interval: Duration) -> SlotRequest {
+    SlotRequest { interval, delay: Duration::ZERO, last_us: 0 }
+}
+
+async fn refuse(crawl: &Crawl, page: &PageKey, retry_after: Option<Duration>) -> Brake {
+    let refusal = Refusal { page, retry_after, reason: "429, too many \0requests" };
+    crawl.store.close_brake(SITE, &advice(), &refusal).await.unwrap()
+}
+
+fn page_of(category: &str) -> PageKey {
+    Identity { category: category.into(), ..Identity::default() }.key(PageKind::Years)
+}
+
+fn assert_apart(mut slots: Vec<i64>, least: Duration) {
+    slots.sort_unstable();
+    for pair in slots.windows(2) {
+        assert!(pair[1] - pair[0] >= least.as_micros() as i64, "{pair:?}");
+    }
+}
+
+async fn slots_keep_the_interval(crawl: Crawl) {
+    assert_eq!(crawl.store.open_pace(SITE).await.unwrap(), 0);
+    let interval = Duration::from_millis(700);
+    let mut slots = Vec::new();
+    for number in 0..10 {
+        let Slot { wait, at_us, brake } = crawl.store.take_slot(SITE, every(interval)).await.unwrap();
+        assert!(brake.is_open());
+        assert!(wait <= number * interval, "slot {number} waits for {wait:?}");
+        slots.push(at_us);
+    }
+    assert!(slots.is_sorted());
+    assert_apart(slots, interval);
+}
+
+async fn slots_of_many_processes_keep_the_interval(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let interval = Duration::from_millis(3);
+    let mut takers = Vec::new();
+    for _ in 0..4 {
+        let store = crawl.database.open().await;
+        takers.push(tokio::spawn(async move {
+            store.open_pace(SITE).await.unwrap();
+            let mut slots = Vec::new();
+            for _ in 0..25 {
+                slots.push(store.take_slot(SITE, every(interval)).await.unwrap().at_us);
+            }
+            slots
+        }));
+    }
+    let mut slots = Vec::new();
+    for taker in takers {
+        slots.extend(taker.await.unwrap());
+    }
+    assert_eq!(slots.len(), 100);
+    assert_apart(slots, interval);
+}
+
+async fn a_runner_keeps_its_own_delay(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let delay = 5 * SECOND;
+    let first = crawl.store.take_slot(SITE, every(Duration::ZERO)).await.unwrap();
+    let request = SlotRequest { interval: Duration::ZERO, delay, last_us: first.at_us };
+    let second = crawl.store.take_slot(SITE, request).await.unwrap();
+    assert_eq!(second.at_us - first.at_us, delay.as_micros() as i64);
+    assert!(second.wait <= delay && second.wait > delay - SECOND, "{:?}", second.wait);
+}
+
+async fn without_interval_and_delay_nobody_waits(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    for _ in 0..20 {
+        let slot = crawl.store.take_slot(SITE, every(Duration::ZERO)).await.unwrap();
+        assert!(slot.wait < Duration::from_millis(5), "{:?}", slot.wait);
+    }
+}
+
+async fn the_brake_grows_to_its_cap(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    assert!(crawl.store.brake(SITE).await.unwrap().is_open());
+    let page = page_of("Baseball");
+    for (refusals, extra) in [(1, 2), (2, 6), (3, 10), (4, 10)] {
+        let brake = refuse(&crawl, &page, None).await;
+        assert_eq!((brake.refusals_in_row, brake.extra), (refusals, extra * SECOND));
+        assert_eq!(brake.reason, "429, too many \u{fffd}requests");
+        assert!(brake.blocked_for.is_zero() && !brake.is_open());
+        let seen = crawl.store.brake(SITE).await.unwrap();
+        assert_eq!((seen.extra, seen.refusals_in_row), (brake.extra, refusals));
+    }
+    let first = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    let second = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert_eq!(second.at_us - first.at_us, 11_000_000);
+    assert_eq!(second.brake.extra, 10 * SECOND);
+}
+
+async fn the_brake_moves_the_next_slot_by_no_more_than_its_cap(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    for _ in 0..5 {
+        refuse(&crawl, &page_of("Baseball"), None).await;
+    }
+    let slot = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert!(slot.wait <= 10 * SECOND && slot.wait > 8 * SECOND, "{:?}", slot.wait);
+}
+
+async fn retry_after_blocks_everybody(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let page = page_of("Baseball");
+    let brake = refuse(&crawl, &page, Some(120 * SECOND)).await;
+    assert!(brake.blocked_for > 118 * SECOND && brake.blocked_for <= 120 * SECOND, "{:?}", brake.blocked_for);
+    // A shorter one does not shorten it.
+    let brake = refuse(&crawl, &page, Some(SECOND)).await;
+    assert!(brake.blocked_for > 118 * SECOND, "{:?}", brake.blocked_for);
+    let slot = crawl.database.open().await.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert!(slot.wait > 118 * SECOND && slot.wait <= 120 * SECOND, "{:?}", slot.wait);
+}
+
+async fn an_absurd_retry_after_is_bounded(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let brake = refuse(&crawl, &page_of("Baseball"), Some(Duration::MAX)).await;
+    assert!(brake.blocked_for > 300 * 24 * 3600 * SECOND);
+    let slot = crawl
+        .store
+        .take_slot(SITE, SlotRequest { delay: Duration::MAX, ..every(Duration::MAX) })
+        .await
+        .unwrap();
+    assert!(slot.wait > 300 * 24 * 3600 * SECOND);
+}
+
+async fn good_pages_ease_the_brake(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    refuse(&crawl, &page_of("Baseball"), None).await;
+    refuse(&crawl, &page_of("Baseball"), None).await;
+    for (pages, extra) in [(1, 5), (3, 2), (0, 2), (100, 0), (1, 0)] {
+        let brake = crawl.store.ease_brake(SITE, &advice(), pages).await.unwrap();
+        assert_eq!((brake.extra, brake.refusals_in_row), (extra * SECOND, 0));
+        assert_eq!((brake.reason.is_empty(), brake.refused_page.as_str()), (extra == 0, ""));
+    }
+}
+
+async fn the_brake_knows_whether_one_page_alone_is_refused(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let (one, other) = (page_of("Baseball"), page_of("Hockey"));
+    assert!(!crawl.store.brake(SITE).await.unwrap().is_calm_for(&one), "nothing is slowed down yet");
+    for _ in 0..2 {
+        let brake = refuse(&crawl, &one, None).await;
+        assert_eq!(brake.refused_page, one.as_str());
+        assert!(brake.is_calm_for(&one) && !brake.is_calm_for(&other));
+    }
+    let brake = refuse(&crawl, &other, None).await;
+    assert!(!brake.is_calm_for(&one) && !brake.is_calm_for(&other));
+    let brake = refuse(&crawl, &other, None).await;
+    assert!(!brake.is_calm_for(&other), "the row of refusals was of two pages");
+    let brake = crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap();
+    assert!(brake.is_calm_for(&one) && brake.is_calm_for(&other));
+}
+
+async fn the_pace_survives_reopening(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    crawl.store.take_slot(SITE, every(30 * SECOND)).await.unwrap();
+    let last = crawl.store.take_slot(SITE, every(30 * SECOND)).await.unwrap();
+    refuse(&crawl, &page_of("Baseball"), None).await;
+    crawl.store.close().await;
+    let store = crawl.database.open().await;
+    assert_eq!(store.open_pace(SITE).await.unwrap(), last.at_us);
+    assert_eq!(store.brake(SITE).await.unwrap().extra, 2 * SECOND);
+    let next = store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert!(next.at_us - last.at_us >= 30_000_000);
+}
+
+async fn an_unopened_site_has_no_slots(crawl: Crawl) {
+    let error = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound(_)), "{error}");
+    assert_eq!(crawl.store.brake(SITE).await.unwrap(), Brake::default());
+    assert_eq!(crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap(), Brake::default());
+    assert_eq!(refuse(&crawl, &page_of("Baseball"), None).await, Brake::default());
+}
+
+async fn sites_do_not_share_a_pace(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    crawl.store.open_pace("https://other.test").await.unwrap();
+    refuse(&crawl, &page_of("Baseball"), Some(100 * SECOND)).await;
+    let slot = crawl.store.take_slot("https://other.test", every(SECOND)).await.unwrap();
+    assert!(slot.wait < SECOND && slot.brake.is_open());
+}

@@ -1,0 +1,230 @@
+//! The sums: each check sees what it is for and nothing else, and what disagrees is read once more.
+
+use tagpipe_core::model::{CategoryRow, PageKind, PageRows, SetRow, YearRow};
+use tagpipe_store::contract::{ChildFate, Ending};
+
+use crate::harness::*;
+
+on_both_engines! {
+    each_check_sees_what_was_planted,
+    pages_that_were_not_read_are_not_judged,
+    rows_of_earlier_runs_are_not_counted,
+    vanished_certificates_are_not_counted,
+    no_more_than_the_limit_is_listed,
+    pages_in_doubt_are_verified_once,
+    what_remains_is_recorded_and_later_resolved,
+}
+
+/// Two cards with three certificates, all sums in agreement, all pages completed.
+async fn read_all(crawl: &Crawl) {
+    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    crawl.read(grade_rows(&["A1", "A2"])).await;
+    crawl.read(grade_rows(&["B1"])).await;
+}
+
+/// Subject, what, promised and found.
+async fn disagreements(crawl: &Crawl) -> Vec<[String; 4]> {
+    let found = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    found.into_iter().map(|one| [one.subject, one.what, one.expected, one.found]).collect()
+}
+
+async fn each_check_sees_what_was_planted(crawl: Crawl) {
+    read_all(&crawl).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    let counts_9 = |count| format!("'{{\"9\": {count}}}'");
+    for (planted, undone, expected) in [
+        (
+            "UPDATE years SET sets_count = 2",
+            "UPDATE years SET sets_count = 1",
+            vec![["year", "sets", "2", "1"]],
+        ),
+        (
+            "UPDATE years SET graded_count = 4",
+            "UPDATE years SET graded_count = 3",
+            vec![["year", "graded copies", "4", "3"]],
+        ),
+        (
+            "UPDATE years SET items_count = 5",
+            "UPDATE years SET items_count = 2",
+            vec![["year", "cards", "5", "2"]],
+        ),
+        (
+            "UPDATE sets SET total = 7",
+            "UPDATE sets SET total = 3",
+            vec![["year", "graded copies", "3", "7"], ["set", "copies", "7", "3"]],
+        ),
+        (
+            &format!("UPDATE sets SET counts = {}", counts_9(8)),
+            &format!("UPDATE sets SET counts = {}", counts_9(3)),
+            vec![["set", "copies at grade 9", "8", "3"]],
+        ),
+        (
+            "UPDATE cards SET total = 5 WHERE number = '2'",
+            "UPDATE cards SET total = 1 WHERE number = '2'",
+            vec![["set", "copies", "3", "7"], ["card", "certificates", "5", "1"]],
+        ),
+        (
+            &format!("UPDATE cards SET counts = {} WHERE number = '1'", counts_9(4)),
+            &format!("UPDATE cards SET counts = {} WHERE number = '1'", counts_9(2)),
+            vec![["set", "copies at grade 9", "3", "5"], ["card", "certificates at grade 9", "4", "2"]],
+        ),
+        (
+            "UPDATE grade_rows SET grade_code = '8' WHERE cert_number = 'A1'",
+            "UPDATE grade_rows SET grade_code = '9'",
+            vec![["card", "certificates at grade 9", "2", "1"]],
+        ),
+    ] {
+        crawl.sql(planted).await;
+        assert_eq!(disagreements(&crawl).await, expected, "{planted}");
+        crawl.sql(undone).await;
+        assert!(disagreements(&crawl).await.is_empty(), "{undone}");
+    }
+}
+
+async fn pages_that_were_not_read_are_not_judged(crawl: Crawl) {
+    crawl.add(&[categories_page()]).await;
+    crawl.read(PageRows::Categories(vec![CategoryRow { name: "Golf".into() }])).await;
+    // A year that promises much, of whose two sets one is left out.
+    crawl.read(PageRows::Years(vec![YearRow { year: "2000".into(), sets: 2, items: 99, graded: 6 }])).await;
+    let set = |brand: &str| SetRow {
+        brand: brand.into(),
+        name: String::new(),
+        counts: counts(&[("9", 3)]),
+        total: 3,
+    };
+    let lease = crawl.claim_one().await;
+    let mut finish = complete(&lease, PageRows::Sets(vec![set("Topps"), set("Score")]));
+    if let Ending::Completed { children, .. } = &mut finish.ending {
+        children[1].fate = ChildFate::Skip("not among --set-filter".into());
+    }
+    crawl.accept(&[finish]).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    crawl.read(PageRows::Cards(vec![card("1", &[("9", 3)])])).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    // Its certificates are promised, but their page has failed.
+    let lease = crawl.claim_one().await;
+    crawl.accept(&[fail(&lease)]).await;
+    assert!(disagreements(&crawl).await.is_empty());
+}
+
+async fn rows_of_earlier_runs_are_not_counted(mut crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.next_run().await;
+    crawl.read_down_to(vec![card("1", &[("9", 2)])]).await;
+    crawl.read(grade_rows(&["A1", "A2"])).await;
+    assert_eq!(crawl.count("cards").await, 2);
+    assert!(disagreements(&crawl).await.is_empty(), "the card that is gone is in no sum of this run");
+}
+
+async fn vanished_certificates_are_not_counted(mut crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.next_run().await;
+    crawl.read_down_to(vec![card("1", &[("9", 1)]), card("2", &[("9", 1)])]).await;
+    crawl.read(grade_rows(&["A1"])).await;
+    crawl.read(grade_rows(&["B1"])).await;
+    assert_eq!(crawl.count("grade_rows").await, 3);
+    assert!(disagreements(&crawl).await.is_empty());
+}
+
+async fn no_more_than_the_limit_is_listed(crawl: Crawl) {
+    crawl.read_down_to(cards(5)).await;
+    for lease in crawl.claim(5).await {
+        crawl.accept(&[complete(&lease, grade_rows(&[]))]).await;
+    }
+    let listed = crawl.store.disagreements(crawl.run, 2).await.unwrap();
+    assert_eq!(listed.len(), 4, "two of either kind: {listed:?}");
+    assert_eq!(crawl.store.disagreements(crawl.run, 100).await.unwrap().len(), 10);
+}
+
+async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
+    read_all(&crawl).await;
+    assert_eq!(crawl.store.verify_again(crawl.run, &[]).await.unwrap(), 0);
+    crawl.sql("DELETE FROM grade_rows WHERE cert_number = 'B1'").await;
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(doubt.len(), 2);
+    // The card's page, and the set's page with the card's row.
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2);
+    let leases = crawl.claim(10).await;
+    let read: Vec<_> =
+        leases.iter().map(|lease| (lease.key.as_str(), lease.verifications, lease.attempt)).collect();
+    assert_eq!(
+        read,
+        [("grade_rows/baseball/1989/Donruss//Player 2/2/", 1, 2), ("cards/baseball/1989/Donruss/", 1, 2)]
+    );
+    let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]);
+    let committed = crawl.accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)]).await;
+    assert_eq!(committed.found, [0; 5], "its children stand in the frontier already");
+    // Read twice, they say the same: no third time.
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(doubt.len(), 2);
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 0);
+    assert!(crawl.claim(10).await.is_empty());
+    let counts = crawl.store.frontier_counts(crawl.run).await.unwrap();
+    assert_eq!((counts.open(), counts.all()), (0, 6));
+
+    // For a set in doubt it is the set's page and the year's, for a year the year's and the category's.
+    for (planted, kinds) in [
+        ("UPDATE sets SET total = 9", [PageKind::Cards, PageKind::Sets]),
+        ("UPDATE years SET sets_count = 9", [PageKind::Sets, PageKind::Years]),
+    ] {
+        crawl.sql("UPDATE frontier SET verifications = 0; UPDATE grade_rows SET vanished_at = NULL").await;
+        crawl
+            .sql("UPDATE sets SET total = 3; UPDATE cards SET total = 2, counts = '{}' WHERE number = '1'")
+            .await;
+        crawl
+            .sql(
+                "UPDATE cards SET total = 1, counts = '{}' WHERE number = '2'; UPDATE sets SET counts = '{}'",
+            )
+            .await;
+        crawl.sql(planted).await;
+        let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+        let doubt: Vec<_> = doubt.into_iter().filter(|one| one.expected == "9").collect();
+        assert_eq!(doubt.len(), 1, "{planted}");
+        assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2, "{planted}");
+        let leases = crawl.claim(10).await;
+        assert_eq!(leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(), kinds, "{planted}");
+        crawl.accept(&leases.iter().map(skip).collect::<Vec<_>>()).await;
+        crawl
+            .sql(
+                "UPDATE frontier SET state = 'completed', finished_at = (SELECT min(last_seen_at) FROM sets)",
+            )
+            .await;
+        crawl.sql("UPDATE years SET sets_count = 1").await;
+    }
+}
+
+async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
+    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    let leases = crawl.claim(2).await;
+    let first = with_unreadable(complete(&leases[0], grade_rows(&["A1"])), "row 1");
+    crawl.accept(&[first, complete(&leases[1], grade_rows(&["B1"]))]).await;
+    let remain = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(remain.len(), 2);
+    for _ in 0..2 {
+        let open = crawl.store.settle_disagreements(crawl.run, &remain).await.unwrap();
+        assert_eq!(open, 3, "settling again doubles nothing");
+    }
+    let subject = crawl.number("SELECT id FROM cards WHERE number = '1'").await;
+    let recorded = format!(
+        "discrepancies WHERE subject = 'card' AND subject_id = {subject} AND what = 'certificates' \
+         AND expected = '2' AND found = '1' AND expected_by = 'the set''s page' AND resolved_at IS NULL \
+         AND page_key LIKE 'grade_rows/%' AND run_id = {}",
+        crawl.run
+    );
+    assert_eq!(crawl.count(&recorded).await, 1);
+
+    // A later run that reads another card resolves nothing of this one.
+    let first_run = crawl.run;
+    crawl.next_run().await;
+    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    let leases = crawl.claim(2).await;
+    crawl.accept(&[complete(&leases[1], grade_rows(&["B1"]))]).await;
+    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 3);
+    // One that reads it whole does.
+    crawl.accept(&[complete(&leases[0], grade_rows(&["A1", "A2"]))]).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 0);
+    assert_eq!(crawl.count(&format!("discrepancies WHERE run_id = {first_run}")).await, 3);
+}

@@ -1,0 +1,120 @@
+//! `tagpipe demo`: the whole main job in a minute, on a site that comes with the program.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tagpipe_core::profile::SiteProfile;
+use tagpipe_demo::{DemoConfig, DemoSite, Rendering, RunningDemo};
+use tagpipe_engine::Start;
+use tagpipe_fetch::find_chromium;
+use tagpipe_store::{DatabaseUrl, Store};
+use url::Url;
+
+use super::run::{Ended, Stores, execute};
+use crate::cli::{DemoArguments, GlobalArguments};
+use crate::exit::{Exit, Failure};
+use crate::logging;
+use crate::report::{Display, grouped, print_summary};
+use crate::settings::{FetchChoice, Merged, RunConfig, database_url, log_format, log_level, run_config};
+
+/// Where the demo keeps its data: its own file, made anew each time.
+const DEMO_FILE: &str = "tagpipe-demo.db";
+/// Pages of the script-rendered form: enough to see it, few enough to be done soon.
+const RENDERED_PAGES: u64 = 60;
+
+/// Reads the demo site into SQLite and shows what came out and where to look next.
+pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) -> Result<Exit, Failure> {
+    let merged = Merged::load(global.config.as_deref(), &global.given())?;
+    let display = Display::new(global.quiet);
+    logging::start(log_level(&merged)?, log_format(&merged)?, true, display.bars());
+    let is_quiet = global.quiet || global.json;
+    let database = match global.database_url {
+        Some(_) => database_url(&merged)?,
+        None => fresh_file(Path::new(DEMO_FILE))?,
+    };
+    let site = start_site(arguments.seed, arguments.pages, Rendering::Server).await?;
+    if !is_quiet {
+        println!("demo site with {} pages at {}/pop-report", grouped(site.world().page_count()), site.site_url());
+    }
+    let ended = read_site(&merged, &site, database.clone(), FetchChoice::Http, &display).await?;
+    site.stop().await;
+    print_summary(&ended.summary, &database, global)?;
+    if !is_quiet && !arguments.no_browser {
+        show_rendered(&merged, arguments.seed, &display).await?;
+    }
+    if !is_quiet {
+        print_next_steps(&database);
+    }
+    Ok(Exit::of_run(&ended.summary.end, ended.terminated))
+}
+
+async fn start_site(seed: u64, pages: u64, rendering: Rendering) -> Result<RunningDemo, Failure> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = DemoConfig { seed, pages, rendering, ..DemoConfig::default() };
+    DemoSite::start(config, any, any)
+        .await
+        .map_err(|error| Failure::could_not_run(format!("cannot start the demo site: {error}")))
+}
+
+async fn read_site(
+    merged: &Merged,
+    site: &RunningDemo,
+    database: DatabaseUrl,
+    fetch: FetchChoice,
+    display: &Display,
+) -> Result<Ended, Failure> {
+    let origin = Url::parse(&site.site_url()).map_err(|error| Failure::could_not_run(error.to_string()))?;
+    let mut config: RunConfig = run_config(merged)?;
+    config.profile = SiteProfile::builtin().with_origin(origin);
+    config.fetch = fetch;
+    config.run.delay = std::time::Duration::ZERO;
+    config.run.interval = std::time::Duration::ZERO;
+    config.run.concurrency = 4;
+    let main = Store::open(&database, true).await.map_err(|error| Failure::opening(&error))?;
+    execute(&config, Stores { main, parents: None, dry_run: false }, Start::New, display).await
+}
+
+/// The real case: pages that a script paints. Needs Chromium, and says so if there is none.
+async fn show_rendered(merged: &Merged, seed: u64, display: &Display) -> Result<(), Failure> {
+    if find_chromium(None).is_err() {
+        println!("\nWith Chromium installed (apt-get install chromium) the demo also reads script-rendered pages.");
+        return Ok(());
+    }
+    let site = start_site(seed, RENDERED_PAGES, Rendering::Script).await?;
+    let started = Instant::now();
+    let ended = read_site(merged, &site, DatabaseUrl::Memory, FetchChoice::Browser, display).await?;
+    site.stop().await;
+    println!(
+        "\nthe same through Chromium: {} script-rendered pages, {} rows, {:?}, in {:.1} s",
+        grouped(ended.summary.pages(|level| level.completed)),
+        grouped(ended.summary.rows.new),
+        ended.summary.end,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn fresh_file(path: &Path) -> Result<DatabaseUrl, Failure> {
+    for ending in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{ending}", path.display()));
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::could_not_run(format!("cannot replace `{}`: {error}", file.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(DatabaseUrl::Sqlite(path.to_owned()))
+}
+
+fn print_next_steps(database: &DatabaseUrl) {
+    let DatabaseUrl::Sqlite(path) = database else { return };
+    let path = path.display();
+    println!("\nLook at it:");
+    println!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
+    println!("  sqlite3 {path} \"SELECT grade_text, cert_number FROM grade_rows WHERE cert_number = 'X3032464'\"");
+    println!("  sqlite3 {path} \"SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10\"");
+    println!("Read the real report, one year of one sport first:");
+    println!("  tagpipe run --categories Hockey --year-filter 1989");
+}

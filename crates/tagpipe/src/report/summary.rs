@@ -1,0 +1,174 @@
+//! The closing summary, as a table for people and as JSON for programs.
+
+use std::fmt::Write;
+
+use tagpipe_engine::{LevelSummary, RunEnd, Summary};
+use tagpipe_store::DatabaseUrl;
+
+use crate::cli::GlobalArguments;
+use crate::exit::{Exit, Failure};
+
+/// Prints the summary in the form asked for.
+pub(crate) fn print_summary(
+    summary: &Summary,
+    database: &DatabaseUrl,
+    global: &GlobalArguments,
+) -> Result<(), Failure> {
+    if global.json {
+        let mut value = serde_json::to_value(summary).map_err(|error| Failure::could_not_run(error.to_string()))?;
+        value["database"] = database.to_string().into();
+        value["exit_code"] = (Exit::of_run(&summary.end, false) as u8).into();
+        println!("{value}");
+    } else if !global.quiet {
+        print!("{}", table(summary, database));
+    }
+    Ok(())
+}
+
+/// A number with thousands separators.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A column of the table: its header and the number it shows of a level.
+type Column = (&'static str, fn(&LevelSummary) -> u64);
+
+const COLUMNS: &[Column] = &[
+    ("pages", |level| level.pages),
+    ("completed", |level| level.completed),
+    ("unchanged", |level| level.unchanged),
+    ("failed", |level| level.failed),
+    ("skipped", |level| level.skipped),
+    ("open", |level| level.open),
+];
+
+fn table(summary: &Summary, database: &DatabaseUrl) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_table(&mut text, summary, database);
+    text
+}
+
+fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> std::fmt::Result {
+    if let Some(resumed) = summary.resumed {
+        writeln!(
+            text,
+            "resumed run {}: {} pages taken back, {} ready, {} completed before",
+            summary.run_id,
+            grouped(resumed.taken_back),
+            grouped(resumed.ready),
+            grouped(resumed.completed)
+        )?;
+    }
+    write!(text, "\n{:<11}", "level")?;
+    for (header, _) in COLUMNS {
+        write!(text, "{header:>11}")?;
+    }
+    writeln!(text)?;
+    for level in &summary.levels {
+        write!(text, "{:<11}", level.level.as_str().replace('_', " "))?;
+        write_numbers(text, |of| of(level))?;
+    }
+    write!(text, "{:<11}", "all")?;
+    write_numbers(text, |of| summary.pages(of))?;
+    let rows = summary.rows;
+    let verb = if summary.dry_run { "rows (dry run, nothing written)" } else { "rows" };
+    writeln!(
+        text,
+        "\n{verb}: {} new, {} changed, {} same, {} vanished",
+        grouped(rows.new),
+        grouped(rows.changed),
+        grouped(rows.same),
+        grouped(rows.vanished)
+    )?;
+    writeln!(
+        text,
+        "{} requests, {:.1} MB, {:.1} s, {:.1} requests/s (least interval {:.1} s)",
+        grouped(summary.requests),
+        summary.bytes as f64 / 1e6,
+        summary.elapsed_s,
+        summary.requests_per_s,
+        summary.interval_s
+    )?;
+    write_details(text, summary)?;
+    writeln!(text, "run {}: {}", summary.run_id, ending(summary))?;
+    if !summary.dry_run {
+        writeln!(text, "data: {database}")?;
+    }
+    if !summary.end.is_final() && summary.run_id != 0 && !summary.dry_run {
+        writeln!(text, "go on with: tagpipe run --resume {}", summary.run_id)?;
+    }
+    Ok(())
+}
+
+fn write_numbers(text: &mut String, value: impl Fn(fn(&LevelSummary) -> u64) -> u64) -> std::fmt::Result {
+    for (_, of) in COLUMNS {
+        write!(text, "{:>11}", grouped(value(*of)))?;
+    }
+    writeln!(text)
+}
+
+fn write_details(text: &mut String, summary: &Summary) -> std::fmt::Result {
+    if !summary.retries.is_empty() {
+        let causes: Vec<_> =
+            summary.retries.iter().map(|retry| format!("{} {}", grouped(retry.count), retry.cause)).collect();
+        writeln!(text, "read again: {}", causes.join(", "))?;
+    }
+    if let Some(slowest) = summary.slowest.first() {
+        writeln!(text, "slowest: {} ({} ms)", shortened(&slowest.page_key), slowest.elapsed_ms)?;
+    }
+    for page in &summary.failed {
+        writeln!(text, "failed: {}: {}", shortened(&page.page_key), shortened(&page.reason))?;
+    }
+    if summary.denied_by_robots > 0 {
+        writeln!(text, "not allowed by robots.txt: {} pages", grouped(summary.denied_by_robots))?;
+    }
+    for disagreement in &summary.disagreements {
+        writeln!(text, "does not agree: {}", shortened(disagreement))?;
+    }
+    Ok(())
+}
+
+fn ending(summary: &Summary) -> String {
+    match &summary.end {
+        RunEnd::Reconciled if summary.pages(|level| level.pages) == 0 => "nothing to do".to_owned(),
+        RunEnd::Reconciled => "reconciled: everything was read and the sums agree".to_owned(),
+        RunEnd::PagesFailed => "finished, but some pages could not be read".to_owned(),
+        RunEnd::Disputed => {
+            format!("disputed: everything was read, but {} sums do not agree", grouped(summary.discrepancies))
+        }
+        RunEnd::BudgetSpent(reason) => format!("stopped after {reason}"),
+        RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) => reason.clone(),
+        RunEnd::Interrupted => "interrupted; nothing is lost".to_owned(),
+    }
+}
+
+/// A text from the site, cut to a line's length at a character's border.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 160;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(MOST - 1).collect();
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From texts to checked values. Every wrong value names itself, where it was set, and what would be right.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tagpipe_core::filter::{Filters, InvalidFilter, NameFilter, YearFilter};
+use tagpipe_core::model::PageKind;
+use tagpipe_core::policy::RetryPolicy;
+use tagpipe_core::profile::SiteProfile;
+use tagpipe_engine::{Budget, RunSettings};
+use tagpipe_store::DatabaseUrl;
+use tagpipe_store::audit::{AuditLevel, AuditRetention};
+use url::Url;
+
+use super::sources::{Merged, Origin, Sourced};
+use crate::exit::Failure;
+
+/// How pages are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FetchChoice {
+    Auto,
+    Http,
+    Browser,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// Everything that `run` is told.
+#[derive(Debug)]
+pub(crate) struct RunConfig {
+    pub(crate) database: DatabaseUrl,
+    pub(crate) profile: SiteProfile,
+    pub(crate) fetch: FetchChoice,
+    pub(crate) browser: Option<PathBuf>,
+    pub(crate) run: RunSettings,
+}
+
+/// Pauses begin with the delay, but never with less than this.
+const FIRST_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Checks everything that `run` needs.
+pub(crate) fn run_config(merged: &Merged) -> Result<RunConfig, Failure> {
+    let profile = profile(merged)?;
+    let delay = seconds(merged, "delay", 0.0..=3600.0)?;
+    let retry = RetryPolicy {
+        max_retries: number(merged, "max_retries", 0..=100)?,
+        backoff: fraction(merged, "retry_backoff", 1.0..=10.0)?,
+        first_pause: delay.max(FIRST_PAUSE_MIN),
+        ..RetryPolicy::default()
+    };
+    let run = RunSettings {
+        concurrency: number(merged, "concurrency", 1..=256)? as usize,
+        delay,
+        interval: interval(merged, &profile)?,
+        retry,
+        filters: filters(merged)?,
+        start_from: parsed::<PageKind>(merged, "start_from")?.unwrap_or(PageKind::Categories),
+        budget: Budget {
+            max_pages: parsed::<u64>(merged, "max_pages")?.map(|most| at_least_one(merged, "max_pages", most)).transpose()?,
+            max_duration: merged.get("max_duration").map(|_| time(merged, "max_duration")).transpose()?,
+        },
+        audit_level: log_level(merged)?,
+        audit_retention: retention(merged)?,
+        lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,
+        database_patience: seconds(merged, "database_patience", 1.0..=86_400.0)?,
+        runner_id: runner_id(merged)?,
+    };
+    Ok(RunConfig {
+        database: database_url(merged)?,
+        fetch: fetch(merged)?,
+        browser: merged.get("browser").map(|browser| PathBuf::from(&browser.text)),
+        profile,
+        run,
+    })
+}
+
+/// Where the data is: `database_url`, else `POSTGRES_*`, else `tagpipe.db` in this folder.
+pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
+    if let Some(Sourced { text, origin }) = merged.get("database_url") {
+        return text
+            .parse()
+            .map_err(|error| Failure::usage(format!("{error} (set by {origin})")));
+    }
+    let Some(host) = merged.postgres("HOST") else {
+        return Ok(DatabaseUrl::Sqlite(PathBuf::from("tagpipe.db")));
+    };
+    let part = |name: &str| merged.postgres(name).map(|part| part.text.as_str());
+    let mut url = Url::parse("postgres://localhost").map_err(|error| Failure::usage(error.to_string()))?;
+    let wrong = |what: &str, given: &Sourced| {
+        Failure::usage(format!("`{}` is not a valid {what} (set by {})", given.text, given.origin))
+    };
+    url.set_host(Some(&host.text)).map_err(|_| wrong("host", host))?;
+    if let Some(port) = merged.postgres("PORT") {
+        let number = port.text.parse().map_err(|_| wrong("port; it takes a number up to 65535", port))?;
+        url.set_port(Some(number)).map_err(|()| wrong("port", port))?;
+    }
+    let user = part("USER").unwrap_or("postgres");
+    url.set_username(user).map_err(|()| wrong("user", host))?;
+    url.set_password(part("PASSWORD")).map_err(|()| wrong("password", host))?;
+    url.set_path(part("DB").unwrap_or(user));
+    Ok(DatabaseUrl::Postgres(url))
+}
+
+/// What is logged and audited.
+pub(crate) fn log_level(merged: &Merged) -> Result<AuditLevel, Failure> {
+    let text = merged.get("log_level").map_or("INFO", |level| level.text.as_str());
+    match text.to_ascii_uppercase().as_str() {
+        "DEBUG" => Ok(AuditLevel::Debug),
+        "INFO" => Ok(AuditLevel::Info),
+        "WARNING" | "WARN" => Ok(AuditLevel::Warning),
+        "ERROR" => Ok(AuditLevel::Error),
+        "CRITICAL" => Ok(AuditLevel::Critical),
+        _ => Err(merged.wrong("log_level")),
+    }
+}
+
+/// How logs are written.
+pub(crate) fn log_format(merged: &Merged) -> Result<LogFormat, Failure> {
+    match merged.get("log_format").map(|format| format.text.as_str()) {
+        None | Some("pretty") => Ok(LogFormat::Pretty),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err(merged.wrong("log_format")),
+    }
+}
+
+fn fetch(merged: &Merged) -> Result<FetchChoice, Failure> {
+    match merged.get("fetch").map(|fetch| fetch.text.as_str()) {
+        None | Some("auto") => Ok(FetchChoice::Auto),
+        Some("http") => Ok(FetchChoice::Http),
+        Some("browser") => Ok(FetchChoice::Browser),
+        Some(_) => Err(merged.wrong("fetch")),
+    }
+}
+
+fn profile(merged: &Merged) -> Result<SiteProfile, Failure> {
+    let profile = match merged.get("profile") {
+        None => SiteProfile::builtin(),
+        Some(Sourced { text: path, origin }) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("cannot read the profile `{path}` (set by {origin}): {error}")))?;
+            SiteProfile::parse(&text, path).map_err(|error| Failure::usage(error.to_string()))?
+        }
+    };
+    let Some(Sourced { text, .. }) = merged.get("base_url") else { return Ok(profile) };
+    let origin = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.host_str().is_some()
+            && url.username().is_empty()
+    });
+    Ok(profile.with_origin(origin.ok_or_else(|| merged.wrong("base_url"))?))
+}
+
+/// The site's interval: what the user asked for, else the profile's advice. The advice is about the
+/// profile's own site: a stand-in on this machine needs none.
+fn interval(merged: &Merged, profile: &SiteProfile) -> Result<Duration, Failure> {
+    if merged.get("max_rate").is_some() {
+        let rate = fraction(merged, "max_rate", f64::MIN_POSITIVE..=1000.0)?;
+        return Ok(Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX));
+    }
+    let is_here = match profile.origin.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    Ok(if is_here { Duration::ZERO } else { profile.pace.interval })
+}
+
+fn filters(merged: &Merged) -> Result<Filters, Failure> {
+    let text = |key: &str| merged.get(key).map_or("", |value| value.text.as_str());
+    let named = |key: &str, error: &InvalidFilter| {
+        let origin = merged.get(key).map_or(&Origin::Default, |value| &value.origin);
+        Failure::usage(format!("{error} (set by {origin})"))
+    };
+    let names = |key: &str| NameFilter::parse(text(key)).map_err(|error| named(key, &error));
+    let categories = if text("categories").trim().eq_ignore_ascii_case("discover") {
+        NameFilter::default()
+    } else {
+        names("categories")?
+    };
+    Ok(Filters {
+        categories,
+        years: YearFilter::parse(text("year_filter")).map_err(|error| named("year_filter", &error))?,
+        sets: names("set_filter")?,
+        cards: names("card_filter")?,
+    })
+}
+
+fn retention(merged: &Merged) -> Result<AuditRetention, Failure> {
+    let positive = |key: &str| -> Result<Option<u64>, Failure> {
+        parsed::<u64>(merged, key)?.map(|number| at_least_one(merged, key, number)).transpose()
+    };
+    Ok(AuditRetention {
+        max_age: positive("audit_keep_days")?.map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+        max_rows: positive("audit_keep_rows")?,
+    })
+}
+
+fn runner_id(merged: &Merged) -> Result<String, Failure> {
+    let Some(given) = merged.get("runner_id") else {
+        return Ok(format!("runner_{:08x}", fastrand::u32(..)));
+    };
+    let fits = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    if given.text.is_empty() || given.text.len() > 64 || !given.text.chars().all(fits) {
+        return Err(merged.wrong("runner_id"));
+    }
+    Ok(given.text.clone())
+}
+
+fn parsed<T: FromStr>(merged: &Merged, key: &str) -> Result<Option<T>, Failure> {
+    match merged.get(key) {
+        None => Ok(None),
+        Some(value) => value.text.trim().parse().map(Some).map_err(|_| merged.wrong(key)),
+    }
+}
+
+fn at_least_one(merged: &Merged, key: &str, number: u64) -> Result<u64, Failure> {
+    if number == 0 { Err(merged.wrong(key)) } else { Ok(number) }
+}
+
+fn number(merged: &Merged, key: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, Failure> {
+    parsed::<u32>(merged, key)?.filter(|number| range.contains(number)).ok_or_else(|| merged.wrong(key))
+}
+
+fn fraction(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, Failure> {
+    parsed::<f64>(merged, key)?.filter(|number| range.contains(number)).ok_or_else(|| merged.wrong(key))
+}
+
+fn seconds(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<Duration, Failure> {
+    fraction(merged, key, range).map(Duration::from_secs_f64)
+}
+
+/// A time such as `90`, `90s`, `30m`, `8h` or `2d`.
+fn time(merged: &Merged, key: &str) -> Result<Duration, Failure> {
+    let wrong = || merged.wrong(key);
+    let text = merged.get(key).map_or("", |value| value.text.trim());
+    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit {
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    let time = Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())?;
+    if time.is_zero() { Err(wrong()) } else { Ok(time) }
+}

@@ -1,0 +1,94 @@
+//! Every setting there is: its key in `tagpipe.toml`, its environment variable, its default, what it takes.
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// Key in `tagpipe.toml`; the flag is the same with hyphens.
+    pub(crate) key: &'static str,
+    /// Environment variable, if it has one.
+    pub(crate) variable: Option<&'static str>,
+    /// Default, if it has one.
+    pub(crate) default: Option<&'static str>,
+    /// What a right value looks like.
+    pub(crate) takes: &'static str,
+}
+
+const fn known(
+    key: &'static str,
+    variable: Option<&'static str>,
+    default: Option<&'static str>,
+    takes: &'static str,
+) -> Known {
+    Known { key, variable, default, takes }
+}
+
+/// All settings.
+pub(crate) const KNOWN: &[Known] = &[
+    known("database_url", Some("DATABASE_URL"), None, "sqlite:FILE or postgres://user:password@host/name"),
+    known("log_level", Some("LOG_LEVEL"), Some("INFO"), "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    known("log_format", None, Some("pretty"), "pretty or json"),
+    known("concurrency", Some("PIPELINE_MAX_CONCURRENCY"), Some("3"), "a whole number from 1 to 256"),
+    known("delay", Some("PIPELINE_DELAY"), Some("1.0"), "seconds from 0 to 3600"),
+    known("max_retries", Some("PIPELINE_MAX_RETRIES"), Some("3"), "a whole number from 0 to 100"),
+    known("retry_backoff", Some("PIPELINE_RETRY_BACKOFF"), Some("2.0"), "a factor from 1 to 10"),
+    known("categories", Some("PIPELINE_CATEGORIES"), Some("discover"), "`discover` or a comma list of names"),
+    known("start_from", None, Some("category"), "category, year, set, card or graderows"),
+    known("year_filter", None, Some(""), "years and ranges, e.g. 1986-1989,1996"),
+    known("set_filter", None, Some(""), "a comma list of brands or sets"),
+    known("card_filter", None, Some(""), "a comma list of card names or numbers"),
+    known("runner_id", None, None, "a name of 1 to 64 letters, digits, `_`, `-` and `.`"),
+    known("max_pages", None, None, "a whole number of at least 1"),
+    known("max_duration", None, None, "a time such as 90s, 30m or 8h"),
+    known("max_rate", None, None, "requests a second, more than 0 and at most 1000"),
+    known("fetch", None, Some("auto"), "auto, http or browser"),
+    known("profile", None, None, "the path of a site profile"),
+    known("base_url", None, None, "an origin such as https://my.example.com"),
+    known("browser", Some("CHROMIUM"), None, "the path of a Chromium executable"),
+    known("audit_keep_days", None, None, "days of at least 1; all entries are kept if it is not set"),
+    known("audit_keep_rows", None, None, "a whole number of at least 1; all entries are kept if it is not set"),
+    known("database_patience", None, Some("60"), "seconds from 1 to 86400"),
+    known("lease_term", None, Some("30"), "seconds from 1 to 3600"),
+];
+
+/// The setting with this key.
+pub(crate) fn by_key(key: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.key == key)
+}
+
+/// The known key most like `wrong`, if one is near.
+pub(crate) fn nearest(wrong: &str) -> Option<&'static str> {
+    KNOWN
+        .iter()
+        .map(|known| (distance(wrong, known.key), known.key))
+        .min()
+        .filter(|(distance, key)| *distance <= 1 + key.len() / 3)
+        .map(|(_, key)| key)
+}
+
+/// Edits (insertions, deletions, replacements) from one text to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, left) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, right) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != *right);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_found_and_a_far_one_is_not() {
+        assert_eq!(nearest("concurency"), Some("concurrency"));
+        assert_eq!(nearest("max-pages"), Some("max_pages"));
+        assert_eq!(nearest("colour_of_money"), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Settings, in two stages: texts from five sources, merged (flags, environment, `.env`, `tagpipe.toml`,
+//! defaults), each remembering where it came from; then checked values, built once.
+
+mod checked;
+mod known;
+mod sources;
+
+pub(crate) use checked::{FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config};
+pub(crate) use sources::{Given, Merged};
