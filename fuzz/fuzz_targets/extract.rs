@@ -13,7 +13,9 @@ use tagpipe_core::profile::SiteProfile;
 static PROFILE: LazyLock<SiteProfile> = LazyLock::new(SiteProfile::builtin);
 
 fuzz_target!(|data: &[u8]| {
-    let Some((level, html)) = data.split_first() else { return };
+    let Some((level, html)) = data.split_first() else {
+        return;
+    };
     let kind = PageKind::from_level(level % 5).expect("0 to 4");
     let html = String::from_utf8_lossy(html);
     let identity = identity(kind);
@@ -28,9 +30,22 @@ fn identity(kind: PageKind) -> Identity {
     let [category, year, brand, set] = parts;
     match kind {
         PageKind::Categories => Identity::default(),
-        PageKind::Years => Identity { category: "Baseball".to_owned(), ..Identity::default() },
-        PageKind::Sets => Identity { category, year, ..Identity::default() },
-        PageKind::Cards | PageKind::GradeRows => Identity { category, year, brand, set, ..Identity::default() },
+        PageKind::Years => Identity {
+            category: "Baseball".to_owned(),
+            ..Identity::default()
+        },
+        PageKind::Sets => Identity {
+            category,
+            year,
+            ..Identity::default()
+        },
+        PageKind::Cards | PageKind::GradeRows => Identity {
+            category,
+            year,
+            brand,
+            set,
+            ..Identity::default()
+        },
     }
 }
 
@@ -48,7 +63,14 @@ fn check(kind: PageKind, identity: &Identity, page: &ExtractedPage) {
     }
     let Some(child_kind) = kind.child() else { return };
     for child in child_identities(identity, &page.rows) {
-        for part in [&child.category, &child.year, &child.brand, &child.set, &child.name, &child.number] {
+        for part in [
+            &child.category,
+            &child.year,
+            &child.brand,
+            &child.set,
+            &child.name,
+            &child.number,
+        ] {
             assert!(part.len() <= 3 * CELL_MAX_BYTES && !part.chars().any(char::is_control));
         }
         if let Ok(url) = PROFILE.page_url(child_kind, &child) {

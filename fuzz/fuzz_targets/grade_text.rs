@@ -29,23 +29,39 @@ fuzz_target!(|text: &str| {
     let mut cells = td(grade, None);
     for _ in &HEADERS[1..7] {
         let line = lines.next().unwrap_or_default();
-        let (value, shown) = line.split_once('\t').map_or((None, line), |(value, shown)| (Some(value), shown));
+        let (value, shown) = line
+            .split_once('\t')
+            .map_or((None, line), |(value, shown)| (Some(value), shown));
         cells.push_str(&td(shown, value));
     }
-    let headers: String = HEADERS.iter().map(|header| format!("<th>{header}</th>")).collect();
+    let headers: String = HEADERS
+        .iter()
+        .map(|header| format!("<th>{header}</th>"))
+        .collect();
     let html = format!(
         "<table><thead><tr>{headers}</tr></thead><tbody><tr class=MuiTableRow-root>{cells}\
          <td class=MuiTableCell-root>X3032464</td></tr></tbody></table>"
     );
     match extract(&PROFILE, PageKind::GradeRows, &Identity::default(), &html) {
         Extracted::Page(page) => {
-            let PageRows::GradeRows(rows) = &page.rows else { panic!("grade rows") };
+            let PageRows::GradeRows(rows) = &page.rows else {
+                panic!("grade rows")
+            };
             let [row] = rows.as_slice() else { panic!("one row") };
             assert_eq!(row.grade.text, clean_text(grade));
-            let entry = PROFILE.scale().iter().find(|entry| entry.code == row.grade.code).expect("of the scale");
+            let entry = PROFILE
+                .scale()
+                .iter()
+                .find(|entry| entry.code == row.grade.code)
+                .expect("of the scale");
             assert_eq!(entry.value, row.grade.value);
             let places = [row.rank, row.rank_by_grade, row.chronology, row.chron_by_grade];
-            assert!(places.iter().flatten().all(|place| (1..=i64::MAX as u64).contains(place)));
+            assert!(
+                places
+                    .iter()
+                    .flatten()
+                    .all(|place| (1..=i64::MAX as u64).contains(place))
+            );
         }
         Extracted::LayoutChanged { detail } => assert!(detail.contains("TAG Grade"), "{detail}"),
         other => panic!("{other:?}"),
@@ -53,10 +69,14 @@ fuzz_target!(|text: &str| {
 });
 
 fn td(text: &str, value: Option<&str>) -> String {
-    let value = value.map(|value| format!(" value=\"{}\"", escaped(value))).unwrap_or_default();
+    let value = value
+        .map(|value| format!(" value=\"{}\"", escaped(value)))
+        .unwrap_or_default();
     format!("<td class=MuiTableCell-root{value}>{}</td>", escaped(text))
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }

@@ -14,7 +14,10 @@ const HTML: &str = "<table><thead><tr><th>Year<th>Sets<th>Items<th>Graded<tbody>
 fuzz_target!(|text: &str| {
     match SiteProfile::parse(text, "fuzzed.toml") {
         Ok(profile) => {
-            let identity = Identity { category: "A".into(), ..Identity::default() };
+            let identity = Identity {
+                category: "A".into(),
+                ..Identity::default()
+            };
             for kind in PageKind::ALL {
                 let _ = (extract(&profile, kind, &identity, HTML), profile.wait_rules(kind));
                 let _ = profile.page_url(kind, &identity);

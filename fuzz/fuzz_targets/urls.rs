@@ -33,7 +33,9 @@ fuzz_target!(|text: &str| {
 });
 
 fn check(kind: PageKind, identity: &Identity) {
-    let Ok(url) = PROFILE.page_url(kind, identity) else { return };
+    let Ok(url) = PROFILE.page_url(kind, identity) else {
+        return;
+    };
     assert_eq!(PROFILE.identity_from_href(kind, &url).as_ref(), Some(identity));
     let asked = PROFILE.origin.join(&url).expect("a path");
     assert_eq!(asked.origin(), PROFILE.origin.origin());

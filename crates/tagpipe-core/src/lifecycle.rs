@@ -75,7 +75,10 @@ impl PageState {
     /// Whether the page still has to be dealt with in this run.
     #[must_use]
     pub fn is_open(self) -> bool {
-        matches!(self, PageState::Available | PageState::Leased | PageState::Retryable)
+        matches!(
+            self,
+            PageState::Available | PageState::Leased | PageState::Retryable
+        )
     }
 }
 
@@ -101,8 +104,12 @@ pub enum RunState {
 
 impl RunState {
     /// Every state.
-    pub const ALL: [RunState; 4] =
-        [RunState::Running, RunState::Interrupted, RunState::Reconciled, RunState::Disputed];
+    pub const ALL: [RunState; 4] = [
+        RunState::Running,
+        RunState::Interrupted,
+        RunState::Reconciled,
+        RunState::Disputed,
+    ];
 
     /// The name stored in `runs.state`.
     #[must_use]

@@ -192,10 +192,18 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Complete => f.write_str("complete"),
-            Outcome::Incomplete { have, want, by: Witness::Page } => {
+            Outcome::Incomplete {
+                have,
+                want,
+                by: Witness::Page,
+            } => {
                 write!(f, "the page promises {want} and shows {have}")
             }
-            Outcome::Incomplete { have, want, by: Witness::Parent } => {
+            Outcome::Incomplete {
+                have,
+                want,
+                by: Witness::Parent,
+            } => {
                 write!(f, "its parent counted {want} and the page shows {have}")
             }
             Outcome::Empty => f.write_str("no rows and no word that there are none"),

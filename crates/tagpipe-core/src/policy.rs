@@ -86,7 +86,9 @@ impl RetryPolicy {
         let same_twice = rows_hash.is_some() && rows_hash == history.last_rows_hash;
         let retry_or = |otherwise: Decision| {
             if history.failures < self.max_retries {
-                Decision::Retry { after: self.pause(history.failures, random) }
+                Decision::Retry {
+                    after: self.pause(history.failures, random),
+                }
             } else {
                 otherwise
             }
@@ -95,17 +97,25 @@ impl RetryPolicy {
             Outcome::Complete => Decision::Commit { warning: None },
             // The page's own pager or TOTALS says that it was not ready: no number of equal reads makes a
             // short page whole, so all retries are spent before it is kept with a warning.
-            Outcome::Incomplete { by: Witness::Page, .. } => {
-                retry_or(Decision::Commit { warning: Some(outcome.to_string()) })
-            }
+            Outcome::Incomplete {
+                by: Witness::Page, ..
+            } => retry_or(Decision::Commit {
+                warning: Some(outcome.to_string()),
+            }),
             // The parent may simply be older than the page: the same twice in a row is believed.
-            Outcome::Incomplete { by: Witness::Parent, .. } if same_twice => {
-                Decision::Commit { warning: Some(outcome.to_string()) }
-            }
-            Outcome::Incomplete { by: Witness::Parent, .. } => {
-                retry_or(Decision::Commit { warning: Some(outcome.to_string()) })
-            }
-            Outcome::Empty if same_twice => Decision::Commit { warning: Some(outcome.to_string()) },
+            Outcome::Incomplete {
+                by: Witness::Parent, ..
+            } if same_twice => Decision::Commit {
+                warning: Some(outcome.to_string()),
+            },
+            Outcome::Incomplete {
+                by: Witness::Parent, ..
+            } => retry_or(Decision::Commit {
+                warning: Some(outcome.to_string()),
+            }),
+            Outcome::Empty if same_twice => Decision::Commit {
+                warning: Some(outcome.to_string()),
+            },
             Outcome::Empty | Outcome::Timeout { .. } | Outcome::Network { .. } => retry_or(Decision::Fail),
             Outcome::LayoutChanged { .. } => retry_or(Decision::Fail),
             Outcome::NotFound => Decision::Fail,
@@ -125,7 +135,9 @@ impl RetryPolicy {
             return Decision::Fail;
         }
         let pause = self.pause(history.refusals, random);
-        Decision::Retry { after: outcome.retry_after().map_or(pause, |asked| asked.max(pause)) }
+        Decision::Retry {
+            after: outcome.retry_after().map_or(pause, |asked| asked.max(pause)),
+        }
     }
 
     /// Exponential backoff with full jitter: uniform between zero and
@@ -171,30 +183,51 @@ mod tests {
     }
 
     fn history(failures: u32) -> PageHistory {
-        PageHistory { failures, ..PageHistory::default() }
+        PageHistory {
+            failures,
+            ..PageHistory::default()
+        }
     }
 
     #[test]
     fn a_page_that_contradicts_itself_is_read_until_the_retries_are_spent() {
-        let seen = PageHistory { last_rows_hash: Some(1), ..history(1) };
-        let decide = |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), true, 0.5);
+        let seen = PageHistory {
+            last_rows_hash: Some(1),
+            ..history(1)
+        };
+        let decide =
+            |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), true, 0.5);
         assert!(matches!(decide(&seen), Decision::Retry { .. }));
-        assert!(matches!(decide(&history(3)), Decision::Commit { warning: Some(_) }));
+        assert!(matches!(
+            decide(&history(3)),
+            Decision::Commit { warning: Some(_) }
+        ));
     }
 
     #[test]
     fn a_page_that_contradicts_only_its_parent_is_believed_the_second_time() {
-        let decide = |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), true, 0.5);
+        let decide =
+            |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), true, 0.5);
         assert!(matches!(decide(&history(0)), Decision::Retry { .. }));
-        let same = PageHistory { last_rows_hash: Some(1), ..history(1) };
+        let same = PageHistory {
+            last_rows_hash: Some(1),
+            ..history(1)
+        };
         assert!(matches!(decide(&same), Decision::Commit { warning: Some(_) }));
-        let other = PageHistory { last_rows_hash: Some(2), ..history(1) };
+        let other = PageHistory {
+            last_rows_hash: Some(2),
+            ..history(1)
+        };
         assert!(matches!(decide(&other), Decision::Retry { .. }));
     }
 
     #[test]
     fn not_found_is_believed_only_repeatedly_and_calmly() {
-        let seen = PageHistory { calm_not_founds: 2, refusals: 2, ..PageHistory::default() };
+        let seen = PageHistory {
+            calm_not_founds: 2,
+            refusals: 2,
+            ..PageHistory::default()
+        };
         let decide = |calm| POLICY.decide(&Outcome::SuspectedSoft404, &seen, None, calm, 0.5);
         assert_eq!(decide(true), Decision::Fail);
         assert!(matches!(decide(false), Decision::Retry { .. }));
@@ -202,20 +235,35 @@ mod tests {
 
     #[test]
     fn refusals_do_not_use_up_retries_but_are_bounded() {
-        let busy = Outcome::Busy { status: 503, retry_after: Some(Duration::from_secs(30)) };
-        let refused = |refusals| PageHistory { refusals, failures: 3, ..PageHistory::default() };
+        let busy = Outcome::Busy {
+            status: 503,
+            retry_after: Some(Duration::from_secs(30)),
+        };
+        let refused = |refusals| PageHistory {
+            refusals,
+            failures: 3,
+            ..PageHistory::default()
+        };
         assert_eq!(
             POLICY.decide(&busy, &refused(4), None, false, 0.0),
-            Decision::Retry { after: Duration::from_secs(30) }
+            Decision::Retry {
+                after: Duration::from_secs(30)
+            }
         );
-        assert_eq!(POLICY.decide(&busy, &refused(5), None, false, 0.0), Decision::Fail);
+        assert_eq!(
+            POLICY.decide(&busy, &refused(5), None, false, 0.0),
+            Decision::Fail
+        );
     }
 
     #[test]
     fn robots_skips_and_a_captcha_stops_the_run() {
         let decide = |outcome: &Outcome| POLICY.decide(outcome, &history(0), None, true, 0.5);
         assert_eq!(decide(&Outcome::DeniedByRobots), Decision::Skip);
-        assert_eq!(decide(&Outcome::Blocked { by: "captcha".into() }), Decision::StopRun);
+        assert_eq!(
+            decide(&Outcome::Blocked { by: "captcha".into() }),
+            Decision::StopRun
+        );
     }
 
     proptest! {

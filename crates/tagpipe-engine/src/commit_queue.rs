@@ -66,7 +66,12 @@ impl CommitQueue {
         let (finishes, incoming) = mpsc::unbounded_channel();
         let (outgoing, reports) = mpsc::unbounded_channel();
         let task = tokio::spawn(commit_all(committer, incoming, outgoing));
-        CommitQueue { finishes, reports, task, uncommitted: 0 }
+        CommitQueue {
+            finishes,
+            reports,
+            task,
+            uncommitted: 0,
+        }
     }
 
     /// Queues a finished page. How many may wait is bounded by the runner, which starts no page while too
@@ -112,10 +117,22 @@ async fn commit_all(
 ) -> Result<(), StoreError> {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while incoming.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let Committer { store, run, runner_id, instance, patience } = &committer;
-        let committed =
-            patiently(*patience, "commit", || store.finish(*run, runner_id, instance, &batch)).await?;
-        let ends = batch.iter().zip(&committed.fates).map(|(finish, fate)| page_end(finish, *fate)).collect();
+        let Committer {
+            store,
+            run,
+            runner_id,
+            instance,
+            patience,
+        } = &committer;
+        let committed = patiently(*patience, "commit", || {
+            store.finish(*run, runner_id, instance, &batch)
+        })
+        .await?;
+        let ends = batch
+            .iter()
+            .zip(&committed.fates)
+            .map(|(finish, fate)| page_end(finish, *fate))
+            .collect();
         let report = CommitReport {
             ends,
             rows: committed.rows,
@@ -140,5 +157,8 @@ fn page_end(finish: &Finish, fate: Fate) -> PageEnd {
         (Ending::Skipped { .. }, Fate::Accepted) => EndingKind::Skipped,
         (Ending::Released { .. }, Fate::Accepted) => EndingKind::Released,
     };
-    PageEnd { kind: finish.lease.kind, ending }
+    PageEnd {
+        kind: finish.lease.kind,
+        ending,
+    }
 }

@@ -24,18 +24,34 @@ pub(crate) struct Reading {
 pub(crate) fn judge(reading: &Reading, expected: Option<u64>) -> Outcome {
     let have = distinct_rows(&reading.rows) + reading.lost_rows as u64;
     if let Some(want) = reading.pager.map(|pager| pager.of).filter(|of| *of != have) {
-        return Outcome::Incomplete { have, want, by: Witness::Page };
+        return Outcome::Incomplete {
+            have,
+            want,
+            by: Witness::Page,
+        };
     }
     if reading.lost_rows > 0 {
         return Outcome::Complete;
     }
-    if let Some((have, want)) = reading.totals.as_ref().and_then(|totals| total_mismatch(&reading.rows, totals)) {
-        return Outcome::Incomplete { have, want, by: Witness::Page };
+    if let Some((have, want)) = reading
+        .totals
+        .as_ref()
+        .and_then(|totals| total_mismatch(&reading.rows, totals))
+    {
+        return Outcome::Incomplete {
+            have,
+            want,
+            by: Witness::Page,
+        };
     }
     let have = promised_measure(&reading.rows);
     match expected {
         // More than promised means that the site moved on since the parent was read: nothing is missing.
-        Some(want) if have < want => Outcome::Incomplete { have, want, by: Witness::Parent },
+        Some(want) if have < want => Outcome::Incomplete {
+            have,
+            want,
+            by: Witness::Parent,
+        },
         _ => Outcome::Complete,
     }
 }
@@ -52,10 +68,14 @@ fn distinct_rows(rows: &PageRows) -> u64 {
     let keys: HashSet<String> = match rows {
         PageRows::Categories(rows) => rows.iter().map(|row| row.name.clone()).collect(),
         PageRows::Years(rows) => rows.iter().map(|row| row.year.clone()).collect(),
-        PageRows::Sets(rows) => rows.iter().map(|row| bounded_key(&[&row.brand, &row.name])).collect(),
-        PageRows::Cards(rows) => {
-            rows.iter().map(|row| bounded_key(&[&row.number, &row.name, &row.variation])).collect()
-        }
+        PageRows::Sets(rows) => rows
+            .iter()
+            .map(|row| bounded_key(&[&row.brand, &row.name]))
+            .collect(),
+        PageRows::Cards(rows) => rows
+            .iter()
+            .map(|row| bounded_key(&[&row.number, &row.name, &row.variation]))
+            .collect(),
         PageRows::GradeRows(rows) => rows.iter().map(|row| row.cert_number.to_string()).collect(),
     };
     keys.len() as u64
@@ -95,11 +115,22 @@ mod tests {
     fn card(number: &str, nines: u64) -> CardRow {
         let mut counts = Counts::default();
         counts.add(GradeCode::new("9").expect("short"), nines);
-        CardRow { number: number.into(), name: "Gary Carter".into(), variation: String::new(), counts, total: nines }
+        CardRow {
+            number: number.into(),
+            name: "Gary Carter".into(),
+            variation: String::new(),
+            counts,
+            total: nines,
+        }
     }
 
     fn cards(rows: Vec<CardRow>) -> Reading {
-        Reading { rows: PageRows::Cards(rows), pager: None, totals: None, lost_rows: 0 }
+        Reading {
+            rows: PageRows::Cards(rows),
+            pager: None,
+            totals: None,
+            lost_rows: 0,
+        }
     }
 
     fn totals(nines: u64, total: u64) -> Totals {
@@ -110,30 +141,82 @@ mod tests {
 
     #[test]
     fn the_pager_is_believed_first() {
-        let pager = Some(PagerState { from: 1, to: 2, of: 3 });
-        let reading = Reading { pager, ..cards(vec![card("1", 1), card("2", 1)]) };
-        assert_eq!(judge(&reading, Some(2)), Outcome::Incomplete { have: 2, want: 3, by: Witness::Page });
+        let pager = Some(PagerState {
+            from: 1,
+            to: 2,
+            of: 3,
+        });
+        let reading = Reading {
+            pager,
+            ..cards(vec![card("1", 1), card("2", 1)])
+        };
+        assert_eq!(
+            judge(&reading, Some(2)),
+            Outcome::Incomplete {
+                have: 2,
+                want: 3,
+                by: Witness::Page
+            }
+        );
     }
 
     #[test]
     fn a_row_read_twice_counts_once() {
-        let pager = Some(PagerState { from: 1, to: 2, of: 2 });
-        let reading = Reading { pager, ..cards(vec![card("1", 1), card("1", 1)]) };
-        assert_eq!(judge(&reading, None), Outcome::Incomplete { have: 1, want: 2, by: Witness::Page });
+        let pager = Some(PagerState {
+            from: 1,
+            to: 2,
+            of: 2,
+        });
+        let reading = Reading {
+            pager,
+            ..cards(vec![card("1", 1), card("1", 1)])
+        };
+        assert_eq!(
+            judge(&reading, None),
+            Outcome::Incomplete {
+                have: 1,
+                want: 2,
+                by: Witness::Page
+            }
+        );
     }
 
     #[test]
     fn totals_are_a_check_sum_by_grade() {
-        let with = |sum| Reading { totals: Some(sum), ..cards(vec![card("1", 2), card("2", 3)]) };
+        let with = |sum| Reading {
+            totals: Some(sum),
+            ..cards(vec![card("1", 2), card("2", 3)])
+        };
         assert_eq!(judge(&with(totals(5, 5)), None), Outcome::Complete);
-        assert_eq!(judge(&with(totals(6, 6)), None), Outcome::Incomplete { have: 5, want: 6, by: Witness::Page });
-        assert_eq!(judge(&with(totals(4, 5)), None), Outcome::Incomplete { have: 5, want: 4, by: Witness::Page });
+        assert_eq!(
+            judge(&with(totals(6, 6)), None),
+            Outcome::Incomplete {
+                have: 5,
+                want: 6,
+                by: Witness::Page
+            }
+        );
+        assert_eq!(
+            judge(&with(totals(4, 5)), None),
+            Outcome::Incomplete {
+                have: 5,
+                want: 4,
+                by: Witness::Page
+            }
+        );
     }
 
     #[test]
     fn a_parent_promises_copies_and_only_less_is_suspicious() {
         let reading = cards(vec![card("1", 2), card("2", 3)]);
-        assert_eq!(judge(&reading, Some(6)), Outcome::Incomplete { have: 5, want: 6, by: Witness::Parent });
+        assert_eq!(
+            judge(&reading, Some(6)),
+            Outcome::Incomplete {
+                have: 5,
+                want: 6,
+                by: Witness::Parent
+            }
+        );
         assert_eq!(judge(&reading, Some(5)), Outcome::Complete);
         assert_eq!(judge(&reading, Some(4)), Outcome::Complete);
     }

@@ -22,6 +22,6 @@ mod summary;
 pub use error::RunError;
 pub use pipeline::{Pipeline, Start};
 pub use progress::{LevelProgress, Progress};
-pub use settings::{Budget, Site, RunSettings};
+pub use settings::{Budget, RunSettings, Site};
 pub use shutdown::{Shutdown, StopRequest};
 pub use summary::{LevelSummary, RunEnd, Summary};

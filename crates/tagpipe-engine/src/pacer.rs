@@ -13,7 +13,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::patience::patiently;
 use crate::settings::{RunSettings, Site};
+use crate::shutdown::{Shutdown, StopRequest};
 
+/// Longest wait for a slot that a page in hand is granted when the runner is asked to stop.
+const STOP_GRACE: Duration = Duration::from_secs(6);
 /// How old this process's knowledge of the brake may be while requests need no slot of their own.
 const BRAKE_REFRESH: Duration = Duration::from_millis(500);
 
@@ -27,6 +30,7 @@ pub(crate) struct Pacer {
     /// Slots are asked for one after the other, in the order of the workers' asking.
     last_us: tokio::sync::Mutex<i64>,
     known: Mutex<KnownBrake>,
+    shutdown: Shutdown,
 }
 
 struct KnownBrake {
@@ -48,10 +52,16 @@ impl Pacer {
         site: &Site,
         advice: PaceAdvice,
         settings: &RunSettings,
+        shutdown: Shutdown,
     ) -> Result<Pacer, StoreError> {
-        let last_us =
-            patiently(settings.database_patience, "open the pace", || store.open_pace(&site.origin)).await?;
-        let brake = patiently(settings.database_patience, "read the pace", || store.brake(&site.origin)).await?;
+        let last_us = patiently(settings.database_patience, "open the pace", || {
+            store.open_pace(&site.origin)
+        })
+        .await?;
+        let brake = patiently(settings.database_patience, "read the pace", || {
+            store.brake(&site.origin)
+        })
+        .await?;
         Ok(Pacer {
             store,
             site: site.origin.clone(),
@@ -60,7 +70,12 @@ impl Pacer {
             delay: settings.delay,
             patience: settings.database_patience,
             last_us: tokio::sync::Mutex::new(last_us),
-            known: Mutex::new(KnownBrake { brake, seen_at: Instant::now(), refusals: 0 }),
+            known: Mutex::new(KnownBrake {
+                brake,
+                seen_at: Instant::now(),
+                refusals: 0,
+            }),
+            shutdown,
         })
     }
 
@@ -74,26 +89,37 @@ impl Pacer {
         self.interval.max(self.delay)
     }
 
-    /// Waits until the next request may be made.
-    pub(crate) async fn permit(&self) -> Result<Permit, StoreError> {
+    /// Waits until the next request may be made. `None` when somebody asked to stop meanwhile; a page that is
+    /// `begun` is finished all the same, unless its slot is far away.
+    pub(crate) async fn permit(&self, begun: bool) -> Result<Option<Permit>, StoreError> {
         loop {
             if let Some(brake) = self.unpaced().await? {
-                return Ok(Permit { brake });
+                return Ok(Some(Permit { brake }));
             }
             let (slot, refusals) = {
                 let mut last_us = self.last_us.lock().await;
-                let request = SlotRequest { interval: self.interval, delay: self.delay, last_us: *last_us };
+                let request = SlotRequest {
+                    interval: self.interval,
+                    delay: self.delay,
+                    last_us: *last_us,
+                };
                 let refusals = self.known(|known| known.refusals);
-                let slot =
-                    patiently(self.patience, "take a slot", || self.store.take_slot(&self.site, request)).await?;
+                let slot = patiently(self.patience, "take a slot", || {
+                    self.store.take_slot(&self.site, request)
+                })
+                .await?;
                 *last_us = slot.at_us;
                 (slot, refusals)
             };
             self.learn(&slot.brake);
-            sleep(slot.wait).await;
+            let stoppable = !begun || slot.wait > STOP_GRACE;
+            tokio::select! {
+                () = sleep(slot.wait) => {}
+                () = self.shutdown.wait_for(StopRequest::Graceful), if stoppable => return Ok(None),
+            }
             // The brake closed while this slot was waited for: it was taken at a pace that is no longer right.
             if self.known(|known| known.refusals) == refusals {
-                return Ok(Permit { brake: slot.brake });
+                return Ok(Some(Permit { brake: slot.brake }));
             }
         }
     }
@@ -116,7 +142,11 @@ impl Pacer {
     /// Tells all runners that the site refused. Returns whether it is time to give up.
     pub(crate) async fn refused(&self, page: &PageKey, outcome: &Outcome) -> Result<bool, StoreError> {
         let reason = format!("{page}: {outcome}");
-        let refusal = Refusal { page, retry_after: outcome.retry_after(), reason: &reason };
+        let refusal = Refusal {
+            page,
+            retry_after: outcome.retry_after(),
+            reason: &reason,
+        };
         let brake = patiently(self.patience, "close the brake", || {
             self.store.close_brake(&self.site, &self.advice, &refusal)
         })

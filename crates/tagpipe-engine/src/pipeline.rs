@@ -1,6 +1,7 @@
 //! One run from its start, or from where it was left, to its summary.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tagpipe_core::filter::Filters;
@@ -9,7 +10,7 @@ use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
-use tagpipe_store::{Discrepancy, Resumed, RunRecord, RunnerIdentity, Store};
+use tagpipe_store::{Discrepancy, Resumed, RunRecord, RunnerIdentity, RunningRunner, Store};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::patience::patiently;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::runner::{Halt, Runner, level_without_layout};
-use crate::seed::seed;
+use crate::seed::{ensure_something_to_read, seed};
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::Shutdown;
 use crate::summary::{Retries, RunEnd, Summary, level_summaries};
@@ -65,7 +66,16 @@ impl Pipeline {
     ) -> Pipeline {
         let parents = store.clone();
         let progress = watch::Sender::new(Progress::new());
-        Pipeline { store, parents, profile, fetcher, http, settings, dry_run: false, progress }
+        Pipeline {
+            store,
+            parents,
+            profile,
+            fetcher,
+            http,
+            settings,
+            dry_run: false,
+            progress,
+        }
     }
 
     /// Makes this a dry run: the store given to [`Pipeline::new`] is one in memory, and `parents` is only read.
@@ -96,7 +106,7 @@ impl Pipeline {
         if let Some(record) = &record {
             self.adopt_settings(record, &site)?;
         }
-        let pacer = self.open_pacer(&site).await?;
+        let pacer = self.open_pacer(&site, shutdown).await?;
         let robots = match self.read_robots(&pacer, shutdown).await? {
             Ok(robots) => robots,
             Err(refused) => return Ok(refused),
@@ -116,8 +126,15 @@ impl Pipeline {
         }
     }
 
-    async fn open_pacer(&self, site: &Site) -> Result<Pacer, RunError> {
-        Ok(Pacer::open(self.store.clone(), site, self.profile.pace.clone(), &self.settings).await?)
+    async fn open_pacer(&self, site: &Site, shutdown: &Shutdown) -> Result<Pacer, RunError> {
+        Ok(Pacer::open(
+            self.store.clone(),
+            site,
+            self.profile.pace.clone(),
+            &self.settings,
+            shutdown.clone(),
+        )
+        .await?)
     }
 
     /// Reads `robots.txt`, patiently: a site that cannot say what it allows is not read.
@@ -128,13 +145,16 @@ impl Pipeline {
     ) -> Result<Result<Robots, Summary>, RunError> {
         let mut failures = 0;
         loop {
-            pacer.permit().await?;
+            if pacer.permit(false).await?.is_none() {
+                return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
+            }
             let error = match Robots::read(&self.http, &self.profile.origin).await {
                 Ok(robots) => return Ok(Ok(robots)),
                 Err(FetchError::Unavailable(reason)) => return Err(RunError::Fetch(reason)),
                 Err(FetchError::Outcome(outcome)) => outcome,
             };
-            if failures >= self.settings.retry.max_retries || shutdown.requested() != crate::StopRequest::None {
+            if failures >= self.settings.retry.max_retries || shutdown.requested() != crate::StopRequest::None
+            {
                 if error.cause().is_refusal() {
                     let reason = format!("robots.txt could not be read: {error}");
                     return Ok(Err(self.empty_summary(RunEnd::KeptRefusing(reason))));
@@ -156,22 +176,23 @@ impl Pipeline {
             .profile
             .scale()
             .iter()
-            .map(|entry| (entry.code.to_string(), entry.value.map(|value| value.as_f64()), entry.label.clone()))
+            .map(|entry| {
+                (
+                    entry.code.to_string(),
+                    entry.value.map(|value| value.as_f64()),
+                    entry.label.clone(),
+                )
+            })
             .collect();
         self.store.set_grade_scale(&scale).await?;
-        let run = self.store.start_run(&self.stored_config(site)).await?;
         let (start_from, filters) = (self.settings.start_from, &self.settings.filters);
-        let seeded = seed(&self.store, &self.parents, run, &self.profile, start_from, filters).await;
-        match seeded {
-            Ok(pages) => {
-                tracing::info!(run, pages, start_from = %start_from, "run started");
-                Ok(run)
-            }
-            Err(error) => {
-                self.store.set_run_state(run, RunState::Reconciled, None).await?;
-                Err(error)
-            }
-        }
+        ensure_something_to_read(&self.parents, start_from, filters).await?;
+        // The run and its first pages are one transaction: a run that is there has all of them.
+        let mut seeding = self.store.begin_run(&self.stored_config(site)).await?;
+        let pages = seed(&mut seeding, &self.parents, &self.profile, start_from, filters).await?;
+        let run = seeding.commit().await?;
+        tracing::info!(run, pages, start_from = %start_from, "run started");
+        Ok(run)
     }
 
     fn stored_config(&self, site: &Site) -> serde_json::Value {
@@ -195,7 +216,9 @@ impl Pipeline {
         let record = found.ok_or_else(|| {
             RunError::NothingToDo(match id {
                 Some(id) => format!("there is no run {id} in this database"),
-                None => "no run was left unfinished in this database; start one with `tagpipe run`".to_owned(),
+                None => {
+                    "no run was left unfinished in this database; start one with `tagpipe run`".to_owned()
+                }
             })
         })?;
         if self.store.frontier_counts(record.id).await?.open() == 0 && record.state != RunState::Running {
@@ -231,15 +254,15 @@ impl Pipeline {
     async fn take_up(&self, run: RunId) -> Result<Resumed, RunError> {
         let mut taken_back = self.store.rescue_expired(run).await?;
         for runner in self.store.running_runners(run).await? {
-            match liveness(&runner) {
+            match liveness(&runner, self.settings.lease_term) {
                 Liveness::Gone => {
-                    taken_back += self.store.take_back(run, &runner.instance).await?;
-                    self.store.end_runner(&runner.instance, true).await?;
+                    taken_back += self.store.take_back(run, &runner.identity.instance).await?;
+                    self.store.end_runner(&runner.identity.instance, true).await?;
                 }
                 Liveness::Here => {
                     return Err(RunError::Usage(format!(
                         "run {run} is being worked on by process {} ({}); stop it first",
-                        runner.pid, runner.runner_id
+                        runner.identity.pid, runner.identity.runner_id
                     )));
                 }
                 Liveness::Elsewhere => {}
@@ -277,7 +300,13 @@ impl Pipeline {
         }
         let interval_s = pacer.least_interval().as_secs_f64();
         let identity = self.register(run).await?;
-        self.audit_operation(run, "run_started", "run started", self.stored_config(&self.site())).await?;
+        self.audit_operation(
+            run,
+            "run_started",
+            "run started",
+            self.stored_config(&self.site()),
+        )
+        .await?;
         let counts = self.store.frontier_counts(run).await?;
         self.progress.send_modify(|progress| {
             progress.count_frontier(&counts);
@@ -305,7 +334,9 @@ impl Pipeline {
         };
         let (halt, disagreements) = self.drive_and_verify(run, &mut runner).await?;
         self.store.end_runner(&identity.instance, false).await?;
-        let mut summary = self.summarise(run, resumed, halt, &disagreements, started).await?;
+        let mut summary = self
+            .summarise(run, resumed, halt, &disagreements, started)
+            .await?;
         summary.interval_s = interval_s;
         self.close(&summary, &disagreements).await?;
         Ok(summary)
@@ -319,19 +350,34 @@ impl Pipeline {
     ) -> Result<(Halt, Vec<Discrepancy>), RunError> {
         loop {
             let halt = runner.drive().await?;
-            if halt != Halt::Drained {
+            // A budget that was spent on the very last page leaves nothing open: the sums are still to be compared.
+            let is_drained = halt == Halt::Drained || self.store.frontier_counts(run).await?.open() == 0;
+            if !is_drained || halt == Halt::Interrupted || halt == Halt::Aborted {
                 return Ok((halt, Vec::new()));
             }
-            self.progress.send_modify(|progress| progress.phase = "checking sums");
-            let disagreements = self.patiently("compare sums", || self.store.disagreements(run, DISAGREEMENTS_MAX)).await?;
+            let halt = Halt::Drained;
+            self.progress
+                .send_modify(|progress| progress.phase = "checking sums");
+            let disagreements = self
+                .patiently("compare sums", || {
+                    self.store.disagreements(run, DISAGREEMENTS_MAX)
+                })
+                .await?;
             if disagreements.is_empty() {
                 return Ok((halt, disagreements));
             }
-            let again = self.patiently("verify sums", || self.store.verify_again(run, &disagreements)).await?;
+            let again = self
+                .patiently("verify sums", || self.store.verify_again(run, &disagreements))
+                .await?;
             if again == 0 {
                 return Ok((halt, disagreements));
             }
-            tracing::info!(run, pages = again, "{} sums disagree: reading their pages once more", disagreements.len());
+            tracing::info!(
+                run,
+                pages = again,
+                "{} sums disagree: reading their pages once more",
+                disagreements.len()
+            );
             let counts = self.store.frontier_counts(run).await?;
             self.progress.send_modify(|progress| {
                 progress.count_frontier(&counts);
@@ -367,7 +413,10 @@ impl Pipeline {
         started: Instant,
     ) -> Result<Summary, RunError> {
         let discrepancies = if halt == Halt::Drained {
-            self.patiently("record sums", || self.store.settle_disagreements(run, disagreements)).await?
+            self.patiently("record sums", || {
+                self.store.settle_disagreements(run, disagreements)
+            })
+            .await?
         } else {
             0
         };
@@ -389,7 +438,10 @@ impl Pipeline {
             rows: totals.rows,
             requests: totals.requests,
             bytes: totals.bytes,
-            retries: retries.into_iter().map(|(cause, count)| Retries { cause, count }).collect(),
+            retries: retries
+                .into_iter()
+                .map(|(cause, count)| Retries { cause, count })
+                .collect(),
             discrepancies,
             denied_by_robots: denied,
             elapsed_s,
@@ -404,14 +456,24 @@ impl Pipeline {
     /// Writes the end of the run: its state, its summary, its audit entries; then prunes the trail.
     async fn close(&self, summary: &Summary, disagreements: &[Discrepancy]) -> Result<(), RunError> {
         let entries: Vec<_> = disagreements.iter().map(discrepancy_entry).collect();
-        let origin = AuditOrigin { run: Some(summary.run_id), runner_id: &self.settings.runner_id };
+        let origin = AuditOrigin {
+            run: Some(summary.run_id),
+            runner_id: &self.settings.runner_id,
+        };
         if self.settings.audit_level <= AuditLevel::Warning && !entries.is_empty() {
             self.store.audit(origin, &entries).await?;
         }
         let stored = serde_json::to_value(summary).unwrap_or_default();
-        self.audit_operation(summary.run_id, "run_ended", &format!("run ended: {:?}", summary.end), stored.clone())
+        self.audit_operation(
+            summary.run_id,
+            "run_ended",
+            &format!("run ended: {:?}", summary.end),
+            stored.clone(),
+        )
+        .await?;
+        self.store
+            .set_run_state(summary.run_id, summary.end.run_state(), Some(&stored))
             .await?;
-        self.store.set_run_state(summary.run_id, summary.end.run_state(), Some(&stored)).await?;
         self.store.prune_audit(self.settings.audit_retention).await?;
         Ok(())
     }
@@ -434,7 +496,10 @@ impl Pipeline {
             message: message.into(),
             context,
         };
-        let origin = AuditOrigin { run: Some(run), runner_id: &self.settings.runner_id };
+        let origin = AuditOrigin {
+            run: Some(run),
+            runner_id: &self.settings.runner_id,
+        };
         Ok(self.store.audit(origin, &[entry]).await?)
     }
 
@@ -486,7 +551,14 @@ fn end_of(
 }
 
 fn in_words(discrepancy: &Discrepancy) -> String {
-    let Discrepancy { page_key, what, expected, expected_by, found, .. } = discrepancy;
+    let Discrepancy {
+        page_key,
+        what,
+        expected,
+        expected_by,
+        found,
+        ..
+    } = discrepancy;
     format!("{page_key}: {what}: {expected_by} says {expected}, read {found}")
 }
 
@@ -508,17 +580,28 @@ enum Liveness {
     Elsewhere,
 }
 
-fn liveness(runner: &RunnerIdentity) -> Liveness {
-    if runner.host != host_name() {
+fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
+    let RunningRunner { identity, silent_for } = runner;
+    if identity.host != host_name() {
         return Liveness::Elsewhere;
     }
-    // A container gives its process the same id each time: an entry with our own id is a predecessor's.
-    let is_predecessor = runner.pid == std::process::id();
-    if !is_predecessor && std::path::Path::new(&format!("/proc/{}", runner.pid)).exists() {
-        Liveness::Here
-    } else {
+    // A container gives its process the same id each time: an entry with our own id is a predecessor's. An id
+    // may also have passed to another program, which does not beat.
+    let is_predecessor = identity.pid == std::process::id();
+    if is_predecessor || *silent_for > lease_term || !is_process_alive(identity.pid) {
         Liveness::Gone
+    } else {
+        Liveness::Here
     }
+}
+
+/// Whether a process with this id runs; one that is dead and not yet collected by its parent does not.
+fn is_process_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
 }
 
 fn host_name() -> String {

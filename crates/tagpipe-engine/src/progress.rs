@@ -61,7 +61,10 @@ impl Progress {
     /// Pages that are known and not yet ended.
     #[must_use]
     pub fn open(&self) -> u64 {
-        self.levels.iter().map(|level| level.found.saturating_sub(level.done)).sum()
+        self.levels
+            .iter()
+            .map(|level| level.found.saturating_sub(level.done))
+            .sum()
     }
 
     /// Pages ended a second, over this process's life.
@@ -72,8 +75,11 @@ impl Progress {
 
     pub(crate) fn count_frontier(&mut self, counts: &FrontierCounts) {
         for kind in PageKind::ALL {
-            let open: u64 =
-                PageState::ALL.iter().filter(|state| state.is_open()).map(|state| counts.get(kind, *state)).sum();
+            let open: u64 = PageState::ALL
+                .iter()
+                .filter(|state| state.is_open())
+                .map(|state| counts.get(kind, *state))
+                .sum();
             self.levels[usize::from(kind.level())] = LevelProgress {
                 found: counts.of_kind(kind),
                 done: counts.of_kind(kind) - open,

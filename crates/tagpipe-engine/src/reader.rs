@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use tagpipe_core::extract::{Extracted, ExtractedPage, NextPage, UnreadableCell, child_identities, extract, rows_hash};
+use tagpipe_core::extract::{
+    Extracted, ExtractedPage, NextPage, UnreadableCell, child_identities, extract, rows_hash,
+};
 use tagpipe_core::filter::Filters;
 use tagpipe_core::model::{Identity, PageKind, PageRows};
 use tagpipe_core::outcome::Outcome;
@@ -32,7 +34,8 @@ pub(crate) struct Reader {
 /// A page that was read, and what it means for the run.
 pub(crate) struct Read {
     pub(crate) finish: Finish,
-    pub(crate) outcome: Outcome,
+    /// What the read came to; `None` when it came to nothing.
+    pub(crate) outcome: Option<Outcome>,
     pub(crate) alarm: Option<Alarm>,
 }
 
@@ -58,6 +61,8 @@ enum Attempt {
     Collected(Collected),
     Ended(Outcome),
     NoFetcher(String),
+    /// Somebody asked to stop before the page was read whole.
+    Stopped,
 }
 
 /// What is known while a page is being read.
@@ -82,7 +87,8 @@ impl Reader {
             effort.cost.elapsed = started.elapsed();
         }
         match attempt {
-            Attempt::NoFetcher(reason) => Ok(self.give_back(lease, &effort, Alarm::NoFetcher(reason))),
+            Attempt::NoFetcher(reason) => Ok(give_back(lease, &effort, Some(Alarm::NoFetcher(reason)))),
+            Attempt::Stopped => Ok(give_back(lease, &effort, None)),
             Attempt::Ended(outcome) => self.conclude(lease, effort, outcome, None).await,
             Attempt::Collected(collected) => {
                 let outcome = judge(&collected.reading, lease.expected);
@@ -95,9 +101,16 @@ impl Reader {
     async fn collect(&self, lease: &Lease, effort: &mut Effort) -> Result<Attempt, StoreError> {
         let url = match self.profile.origin.join(&lease.url) {
             Ok(url) => url,
-            Err(error) => return Ok(Attempt::Ended(network(format!("`{}` is no address: {error}", lease.url)))),
+            Err(error) => {
+                return Ok(Attempt::Ended(network(format!(
+                    "`{}` is no address: {error}",
+                    lease.url
+                ))));
+            }
         };
-        self.take_slot(lease, effort).await?;
+        if !self.take_slot(lease, effort).await? {
+            return Ok(Attempt::Stopped);
+        }
         let mut open = match self.fetcher.open(lease.kind, &url).await {
             Ok(open) => open,
             Err(error) => return Ok(failed(error)),
@@ -124,7 +137,9 @@ impl Reader {
             let (Some(next), true, true) = (next, more, advanced(before, collected.reading.pager)) else {
                 return Ok(Attempt::Collected(collected));
             };
-            self.take_slot(lease, effort).await?;
+            if !self.take_slot(lease, effort).await? {
+                return Ok(Attempt::Stopped);
+            }
             let document = match open.pager.next(&pager_step(next)).await {
                 Ok(document) => document,
                 Err(error) => return Ok(failed(error)),
@@ -137,11 +152,14 @@ impl Reader {
         }
     }
 
-    async fn take_slot(&self, lease: &Lease, effort: &mut Effort) -> Result<(), StoreError> {
-        let permit = self.pacer.permit().await?;
+    /// Waits for the pace; `false` when somebody asked to stop meanwhile.
+    async fn take_slot(&self, lease: &Lease, effort: &mut Effort) -> Result<bool, StoreError> {
+        let Some(permit) = self.pacer.permit(effort.cost.requests > 0).await? else {
+            return Ok(false);
+        };
         effort.calm = permit.brake.is_calm_for(&lease.key);
         effort.cost.requests += 1;
-        Ok(())
+        Ok(true)
     }
 
     fn extract(&self, lease: &Lease, document: &Document) -> Result<ExtractedPage, Outcome> {
@@ -175,13 +193,28 @@ impl Reader {
             (None, Outcome::Empty) => Some(rows_hash(&PageRows::none(lease.kind))),
             (None, _) => None,
         };
-        let decision = self.retry.decide(&outcome, &lease.history, hash, effort.calm, fastrand::f64());
+        let decision = self
+            .retry
+            .decide(&outcome, &lease.history, hash, effort.calm, fastrand::f64());
         if decision == Decision::StopRun {
-            return Ok(self.give_back(lease, &effort, Alarm::Blocked(outcome.to_string())));
+            return Ok(give_back(
+                lease,
+                &effort,
+                Some(Alarm::Blocked(outcome.to_string())),
+            ));
         }
-        let ending = self.ending(&lease, &effort, &outcome, decision, collected, hash);
+        let ending = self.ending(&lease, &effort, &outcome, &decision, collected, hash);
         let audit = self.audit_of(&lease, &effort, &outcome, &ending);
-        Ok(Read { finish: Finish { lease, cost: effort.cost, ending, audit }, outcome, alarm })
+        Ok(Read {
+            finish: Finish {
+                lease,
+                cost: effort.cost,
+                ending,
+                audit,
+            },
+            outcome: Some(outcome),
+            alarm,
+        })
     }
 
     fn ending(
@@ -189,19 +222,29 @@ impl Reader {
         lease: &Lease,
         effort: &Effort,
         outcome: &Outcome,
-        decision: Decision,
+        decision: &Decision,
         collected: Option<Collected>,
         hash: Option<u64>,
     ) -> Ending {
         let cause = outcome.cause();
         let history = || lease.history.after(cause, hash, effort.calm);
-        match decision {
+        match *decision {
             Decision::Commit { .. } => self.completed(lease, outcome, collected),
-            Decision::Retry { after } => {
-                Ending::Retry { after, cause, reason: outcome.to_string(), history: history() }
-            }
-            Decision::Fail => Ending::Failed { cause, reason: outcome.to_string(), history: history() },
-            Decision::Skip => Ending::Skipped { cause, reason: outcome.to_string() },
+            Decision::Retry { after } => Ending::Retry {
+                after,
+                cause,
+                reason: outcome.to_string(),
+                history: history(),
+            },
+            Decision::Fail => Ending::Failed {
+                cause,
+                reason: outcome.to_string(),
+                history: history(),
+            },
+            Decision::Skip => Ending::Skipped {
+                cause,
+                reason: outcome.to_string(),
+            },
             Decision::StopRun => Ending::Released { began: true },
         }
     }
@@ -214,7 +257,11 @@ impl Reader {
         let lost_rows = unreadable.iter().any(|cell| cell.lost_row);
         let doubted = matches!(
             outcome,
-            Outcome::Empty | Outcome::Incomplete { by: tagpipe_core::outcome::Witness::Page, .. }
+            Outcome::Empty
+                | Outcome::Incomplete {
+                    by: tagpipe_core::outcome::Witness::Page,
+                    ..
+                }
         );
         Ending::Completed {
             children: self.children(lease, &rows),
@@ -225,7 +272,9 @@ impl Reader {
     }
 
     fn children(&self, lease: &Lease, rows: &PageRows) -> Vec<ChildPage> {
-        let Some(kind) = lease.kind.child() else { return Vec::new() };
+        let Some(kind) = lease.kind.child() else {
+            return Vec::new();
+        };
         child_identities(&lease.identity, rows)
             .zip(promises(rows))
             .map(|(identity, expected)| self.child(kind, identity, expected))
@@ -235,22 +284,30 @@ impl Reader {
     fn child(&self, kind: PageKind, identity: Identity, expected: Option<u64>) -> ChildPage {
         let (url, fate) = match self.profile.page_url(kind, &identity) {
             Ok(url) => {
-                let fate = self.filters.rejects(kind, &identity).map_or(ChildFate::Read, ChildFate::Skip);
+                let fate = self
+                    .filters
+                    .rejects(kind, &identity)
+                    .map_or(ChildFate::Read, ChildFate::Skip);
                 (url, fate)
             }
             Err(error) => (String::new(), ChildFate::Skip(error.to_string())),
         };
-        ChildPage { identity, url, expected, fate }
-    }
-
-    fn give_back(&self, lease: Lease, effort: &Effort, alarm: Alarm) -> Read {
-        let began = effort.cost.requests > 0;
-        let finish = Finish { lease, cost: effort.cost, ending: Ending::Released { began }, audit: Vec::new() };
-        Read { finish, outcome: Outcome::Blocked { by: String::new() }, alarm: Some(alarm) }
+        ChildPage {
+            identity,
+            url,
+            expected,
+            fate,
+        }
     }
 
     /// What the audit trail says of this read, if its level is kept.
-    fn audit_of(&self, lease: &Lease, effort: &Effort, outcome: &Outcome, ending: &Ending) -> Vec<AuditEntry> {
+    fn audit_of(
+        &self,
+        lease: &Lease,
+        effort: &Effort,
+        outcome: &Outcome,
+        ending: &Ending,
+    ) -> Vec<AuditEntry> {
         let doubtful = *outcome != Outcome::Complete;
         let (level, kind, what) = match ending {
             Ending::Completed { unreadable, .. } if doubtful || !unreadable.is_empty() => {
@@ -283,8 +340,10 @@ impl Reader {
                 context["rows"] = rows.len().into();
                 message = format!("{message}: {} rows", rows.len());
                 if !unreadable.is_empty() {
-                    context["unreadable_cells"] =
-                        unreadable.iter().map(|cell| format!("{}: {}", cell.place, cell.text)).collect();
+                    context["unreadable_cells"] = unreadable
+                        .iter()
+                        .map(|cell| format!("{}: {}", cell.place, cell.text))
+                        .collect();
                 }
             }
             Ending::Retry { after, .. } => {
@@ -296,7 +355,30 @@ impl Reader {
             message = format!("{message}: {outcome}");
         }
         let page_key = Some(lease.key.to_string());
-        vec![AuditEntry { level, kind, page_key, operation: "read_page".into(), message, context }]
+        vec![AuditEntry {
+            level,
+            kind,
+            page_key,
+            operation: "read_page".into(),
+            message,
+            context,
+        }]
+    }
+}
+
+/// Ends a lease without a result.
+fn give_back(lease: Lease, effort: &Effort, alarm: Option<Alarm>) -> Read {
+    let began = effort.cost.requests > 0;
+    let finish = Finish {
+        lease,
+        cost: effort.cost,
+        ending: Ending::Released { began },
+        audit: Vec::new(),
+    };
+    Read {
+        finish,
+        outcome: None,
+        alarm,
     }
 }
 
@@ -362,4 +444,3 @@ fn unreadable_cell(cell: &UnreadableCell) -> Unreadable {
         expected: cell.problem.clone(),
     }
 }
-

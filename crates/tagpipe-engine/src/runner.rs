@@ -117,7 +117,8 @@ impl Runner<'_> {
                 self.claim_more(hand);
                 self.begin_reads(hand);
                 let idle = hand.workers.is_empty() && hand.queue.is_empty() && hand.claiming.is_none();
-                if idle && hand.commits.uncommitted() == 0 && !hand.claimable && self.is_drained(hand).await? {
+                if idle && hand.commits.uncommitted() == 0 && !hand.claimable && self.is_drained(hand).await?
+                {
                     return Ok(());
                 }
             }
@@ -157,11 +158,22 @@ impl Runner<'_> {
         if hand.halt.is_some() {
             return;
         }
-        if self.settings.budget.max_pages.is_some_and(|most| self.begun >= most) {
-            hand.halt = Some(Halt::BudgetSpent(format!("{} page reads, as --max-pages allows", self.begun)));
+        if self
+            .settings
+            .budget
+            .max_pages
+            .is_some_and(|most| self.begun >= most)
+        {
+            hand.halt = Some(Halt::BudgetSpent(format!(
+                "{} page reads, as --max-pages allows",
+                self.begun
+            )));
         } else if self.has_deadline() && Instant::now() >= self.deadline() {
             let allowed = self.settings.budget.max_duration.unwrap_or_default();
-            hand.halt = Some(Halt::BudgetSpent(format!("{} s, as --max-duration allows", allowed.as_secs_f64())));
+            hand.halt = Some(Halt::BudgetSpent(format!(
+                "{} s, as --max-duration allows",
+                allowed.as_secs_f64()
+            )));
         }
     }
 
@@ -200,7 +212,11 @@ impl Runner<'_> {
     fn begin_reads(&mut self, hand: &mut Hand) {
         while hand.workers.len() < self.settings.concurrency
             && hand.commits.uncommitted() < UNCOMMITTED_MAX
-            && self.settings.budget.max_pages.is_none_or(|most| self.begun < most)
+            && self
+                .settings
+                .budget
+                .max_pages
+                .is_none_or(|most| self.begun < most)
             && let Some(lease) = hand.queue.pop_front()
         {
             self.begun += 1;
@@ -221,7 +237,9 @@ impl Runner<'_> {
         hand.pace.count();
         if let Some(alarm) = read.alarm {
             hand.halt.get_or_insert(match alarm {
-                Alarm::KeptRefusing(reason) => Halt::KeptRefusing(format!("the site kept refusing: {reason}")),
+                Alarm::KeptRefusing(reason) => {
+                    Halt::KeptRefusing(format!("the site kept refusing: {reason}"))
+                }
                 Alarm::Blocked(reason) => Halt::KeptRefusing(reason),
                 Alarm::NoFetcher(reason) => Halt::NoFetcher(reason),
             });
@@ -285,8 +303,17 @@ impl Runner<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let Committer { store, run, runner_id, instance, patience } = self.committer();
-        patiently(patience, "give pages back", || store.finish(run, &runner_id, &instance, &batch)).await?;
+        let Committer {
+            store,
+            run,
+            runner_id,
+            instance,
+            patience,
+        } = self.committer();
+        patiently(patience, "give pages back", || {
+            store.finish(run, &runner_id, &instance, &batch)
+        })
+        .await?;
         Ok(())
     }
 
@@ -302,7 +329,11 @@ impl Runner<'_> {
 
     /// Renews this runner's leases from a task of its own, so that a busy loop cannot delay it.
     fn start_heartbeat(&self) -> tokio::task::JoinHandle<()> {
-        let (store, instance, term) = (self.store.clone(), self.instance.clone(), self.settings.lease_term);
+        let (store, instance, term) = (
+            self.store.clone(),
+            self.instance.clone(),
+            self.settings.lease_term,
+        );
         tokio::spawn(async move {
             loop {
                 sleep(term / 3).await;
@@ -333,19 +364,20 @@ fn unused(lease: Lease) -> Finish {
 }
 
 fn log_read(read: &Read) {
+    let Some(outcome) = &read.outcome else { return };
     let lease = &read.finish.lease;
     let elapsed_ms = u64::try_from(read.finish.cost.elapsed.as_millis()).unwrap_or(u64::MAX);
     let (page, attempt) = (&lease.key, lease.attempt);
     match &read.finish.ending {
         Ending::Completed { rows, .. } => {
-            tracing::debug!(%page, attempt, elapsed_ms, rows = rows.len(), outcome = %read.outcome, "page read");
+            tracing::debug!(%page, attempt, elapsed_ms, rows = rows.len(), %outcome, "page read");
         }
         Ending::Retry { after, .. } => {
             let retry_in_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%page, attempt, elapsed_ms, retry_in_ms, "page will be read again: {}", read.outcome);
+            tracing::info!(%page, attempt, elapsed_ms, retry_in_ms, "page will be read again: {outcome}");
         }
-        Ending::Failed { .. } => tracing::error!(%page, attempt, elapsed_ms, "page failed: {}", read.outcome),
-        Ending::Skipped { .. } => tracing::warn!(%page, "page skipped: {}", read.outcome),
+        Ending::Failed { .. } => tracing::error!(%page, attempt, elapsed_ms, "page failed: {outcome}"),
+        Ending::Skipped { .. } => tracing::warn!(%page, "page skipped: {outcome}"),
         Ending::Released { .. } => tracing::debug!(%page, "page given back"),
     }
 }
@@ -365,7 +397,11 @@ impl LayoutWatch {
             EndingKind::Failed(Cause::LayoutChanged) => *failed += 1,
             _ => {}
         }
-        let most = if kind == PageKind::Categories { 1 } else { LAYOUT_FAILURES_MAX };
+        let most = if kind == PageKind::Categories {
+            1
+        } else {
+            LAYOUT_FAILURES_MAX
+        };
         (*failed >= most).then(|| format!("{failed} {kind} pages in a row do not fit the profile"))
     }
 }
@@ -382,7 +418,12 @@ struct PaceEstimate {
 
 impl PaceEstimate {
     fn new() -> PaceEstimate {
-        PaceEstimate { since: Instant::now(), counted: 0, per_second: 0.0, asked: 0 }
+        PaceEstimate {
+            since: Instant::now(),
+            counted: 0,
+            per_second: 0.0,
+            asked: 0,
+        }
     }
 
     fn count(&mut self) {

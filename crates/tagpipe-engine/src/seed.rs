@@ -1,54 +1,93 @@
 //! The first pages of a run: the categories' page, or the pages below what the database already knows.
 
 use tagpipe_core::filter::Filters;
-use tagpipe_core::model::{Identity, PageKind};
+use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
-use tagpipe_store::{Store, StoredSubject};
-use tagpipe_store::contract::{NewPage, RunId};
+use tagpipe_store::contract::NewPage;
+use tagpipe_store::{RunSeeding, Store, StoredSubject};
 
 use crate::error::RunError;
 
 /// Rows taken from the database at a time: the frontier is filled without holding it in memory.
 const CHUNK: u32 = 5_000;
 
+/// Says so, before a run is started, when there would be nothing to read.
+pub(crate) async fn ensure_something_to_read(
+    parents: &Store,
+    start_from: PageKind,
+    filters: &Filters,
+) -> Result<(), RunError> {
+    if start_from == PageKind::Categories {
+        return Ok(());
+    }
+    let (mut after, mut stored) = (0, 0);
+    loop {
+        let subjects = parents.stored_subjects(start_from, after, CHUNK).await?;
+        let Some(last) = subjects.last() else {
+            return Err(RunError::NothingToDo(nothing_stored(start_from, stored)));
+        };
+        after = last.id;
+        stored += subjects.len();
+        if subjects
+            .iter()
+            .any(|subject| filters.rejects(start_from, &subject.identity).is_none())
+        {
+            return Ok(());
+        }
+    }
+}
+
 /// Fills the frontier of a new run. `parents` is where the rows above `start_from` are stored; it is the
 /// run's own database except in a dry run.
 pub(crate) async fn seed(
-    store: &Store,
+    seeding: &mut RunSeeding,
     parents: &Store,
-    run: RunId,
     profile: &SiteProfile,
     start_from: PageKind,
     filters: &Filters,
 ) -> Result<u64, RunError> {
     if start_from == PageKind::Categories {
-        let identity = Identity::default();
-        let url = profile.page_url(start_from, &identity).map_err(|error| RunError::Usage(error.to_string()))?;
-        let page = NewPage { kind: start_from, identity, url, subject_id: None, expected: None, skipped: None };
-        return Ok(store.add_pages(run, &[page]).await?.iter().sum());
+        let page = first_page(profile, start_from, StoredSubject::root())?;
+        return Ok(seeding
+            .add(&[NewPage {
+                subject_id: None,
+                ..page
+            }])
+            .await?);
     }
-    let (mut after, mut stored, mut added) = (0, 0, 0);
+    let (mut after, mut added) = (0, 0);
     loop {
         let subjects = parents.stored_subjects(start_from, after, CHUNK).await?;
-        let Some(last) = subjects.last() else { break };
+        let Some(last) = subjects.last() else {
+            return Ok(added);
+        };
         after = last.id;
-        stored += subjects.len();
-        let pages: Vec<_> = subjects
+        let pages = subjects
             .into_iter()
             .filter(|subject| filters.rejects(start_from, &subject.identity).is_none())
-            .filter_map(|subject| {
-                let url = profile.page_url(start_from, &subject.identity).ok()?;
-                let skipped = None;
-                let StoredSubject { id, identity, expected } = subject;
-                Some(NewPage { kind: start_from, identity, url, subject_id: Some(id), expected, skipped })
-            })
-            .collect();
-        added += store.add_pages(run, &pages).await?.iter().sum::<u64>();
+            .map(|subject| first_page(profile, start_from, subject))
+            .collect::<Result<Vec<_>, _>>()?;
+        added += seeding.add(&pages).await?;
     }
-    if added == 0 {
-        return Err(RunError::NothingToDo(nothing_stored(start_from, stored)));
-    }
-    Ok(added)
+}
+
+fn first_page(profile: &SiteProfile, kind: PageKind, subject: StoredSubject) -> Result<NewPage, RunError> {
+    let StoredSubject {
+        id,
+        identity,
+        expected,
+    } = subject;
+    let url = profile
+        .page_url(kind, &identity)
+        .map_err(|error| RunError::Usage(error.to_string()))?;
+    Ok(NewPage {
+        kind,
+        identity,
+        url,
+        subject_id: Some(id),
+        expected,
+        skipped: None,
+    })
 }
 
 fn nothing_stored(start_from: PageKind, stored: usize) -> String {
@@ -59,12 +98,18 @@ fn nothing_stored(start_from: PageKind, stored: usize) -> String {
         _ => ("cards", "card"),
     };
     if stored > 0 {
-        return format!("none of the {stored} stored {above} fits the filters; widen them, or look at the names in the table `{above}`");
+        return format!(
+            "none of the {stored} stored {above} fits the filters; widen them, or look at the names in the table `{above}`"
+        );
     }
     format!(
         "the database has no {above} yet, and --start-from takes them from there; \
          find them first with `tagpipe run --start-from {}`",
-        if level == "category" { "category" } else { previous(start_from) }
+        if level == "category" {
+            "category"
+        } else {
+            previous(start_from)
+        }
     )
 }
 

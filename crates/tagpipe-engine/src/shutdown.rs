@@ -22,7 +22,9 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Shutdown { state: watch::Sender::new(StopRequest::None) }
+        Shutdown {
+            state: watch::Sender::new(StopRequest::None),
+        }
     }
 }
 

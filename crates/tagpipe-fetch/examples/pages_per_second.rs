@@ -21,8 +21,13 @@ const PAGE: &str = "<!doctype html><div id=root></div><script>setTimeout(() => {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let numbers: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let (pages, tabs) = numbers.split_first().map_or((200, &[1, 2, 4][..]), |(pages, tabs)| (*pages, tabs));
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    let (pages, tabs) = numbers
+        .split_first()
+        .map_or((200, &[1, 2, 4][..]), |(pages, tabs)| (*pages, tabs));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = Url::parse(&format!("http://{}/pop-report/Baseball", listener.local_addr()?))?;
     tokio::spawn(serve(listener));
@@ -39,7 +44,12 @@ async fn measure(url: &Url, pages: usize, tabs: usize) -> Result<(), Box<dyn Err
     let first = start.elapsed();
     let start = Instant::now();
     let mut reads = stream::iter(0..pages)
-        .map(|_| async { fetcher.open(PageKind::Years, url).await.map(|page| page.document.elapsed) })
+        .map(|_| async {
+            fetcher
+                .open(PageKind::Years, url)
+                .await
+                .map(|page| page.document.elapsed)
+        })
         .buffer_unordered(tabs);
     let mut elapsed = Vec::new();
     while let Some(read) = reads.next().await {
@@ -47,7 +57,10 @@ async fn measure(url: &Url, pages: usize, tabs: usize) -> Result<(), Box<dyn Err
     }
     elapsed.sort();
     let rate = pages as f64 / start.elapsed().as_secs_f64();
-    println!("{tabs} tabs: {rate:.1} pages/s, median {:?}, first page after {first:?}", elapsed[pages / 2]);
+    println!(
+        "{tabs} tabs: {rate:.1} pages/s, median {:?}, first page after {first:?}",
+        elapsed[pages / 2]
+    );
     drop(reads);
     fetcher.close().await;
     Ok(())
@@ -55,8 +68,10 @@ async fn measure(url: &Url, pages: usize, tabs: usize) -> Result<(), Box<dyn Err
 
 fn settings(tabs: usize) -> BrowserSettings {
     let profile = SiteProfile::builtin();
-    let rules: HashMap<PageKind, WaitRules> =
-        PageKind::ALL.into_iter().map(|kind| (kind, profile.wait_rules(kind))).collect();
+    let rules: HashMap<PageKind, WaitRules> = PageKind::ALL
+        .into_iter()
+        .map(|kind| (kind, profile.wait_rules(kind)))
+        .collect();
     BrowserSettings {
         executable: None,
         tabs,
@@ -91,7 +106,10 @@ async fn answer(stream: TcpStream) -> std::io::Result<()> {
                 return Ok(());
             }
         }
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n", PAGE.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
+            PAGE.len()
+        );
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(PAGE.as_bytes()).await?;
     }

@@ -31,23 +31,38 @@ pub fn refusal(head: &Head<'_>, url: &Url, now: SystemTime) -> Option<Outcome> {
     match head.status {
         200..=299 => wrong_type(head, url),
         404 | 410 => Some(Outcome::SuspectedSoft404),
-        429 => Some(Outcome::RateLimited { retry_after: wait_of(head, now) }),
-        status @ 400..=599 => Some(Outcome::Busy { status, retry_after: wait_of(head, now) }),
-        status => Some(Outcome::Network { detail: format!("`{url}` answered with HTTP status {status}") }),
+        429 => Some(Outcome::RateLimited {
+            retry_after: wait_of(head, now),
+        }),
+        status @ 400..=599 => Some(Outcome::Busy {
+            status,
+            retry_after: wait_of(head, now),
+        }),
+        status => Some(Outcome::Network {
+            detail: format!("`{url}` answered with HTTP status {status}"),
+        }),
     }
 }
 
 fn wrong_type(head: &Head<'_>, url: &Url) -> Option<Outcome> {
     let content_type = head.content_type?;
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_document = essence.is_empty() || essence.starts_with("text/") || essence == "application/xhtml+xml";
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let is_document =
+        essence.is_empty() || essence.starts_with("text/") || essence == "application/xhtml+xml";
     (!is_document).then(|| Outcome::Network {
         detail: format!("`{url}` is not a page but `{}`", shown(&essence)),
     })
 }
 
 fn wait_of(head: &Head<'_>, now: SystemTime) -> Option<Duration> {
-    let their_now = head.date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    let their_now = head
+        .date
+        .and_then(|date| httpdate::parse_http_date(date.trim()).ok());
     parse_retry_after(head.retry_after?, their_now.unwrap_or(now))
 }
 
@@ -64,7 +79,10 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
         return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    until.duration_since(now).ok().map(|wait| wait.min(LONGEST_RETRY_AFTER))
+    until
+        .duration_since(now)
+        .ok()
+        .map(|wait| wait.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -96,7 +114,11 @@ mod tests {
             ("", None),
         ];
         for (value, expected) in cases {
-            assert_eq!(parse_retry_after(value, noon()), expected.map(Duration::from_secs), "{value:?}");
+            assert_eq!(
+                parse_retry_after(value, noon()),
+                expected.map(Duration::from_secs),
+                "{value:?}"
+            );
         }
     }
 
@@ -110,29 +132,61 @@ mod tests {
         };
         let url = Url::parse("http://a.test/").expect("a URL");
         let outcome = refusal(&head, &url, noon() + Duration::from_secs(9_999_999));
-        assert_eq!(outcome, Some(Outcome::RateLimited { retry_after: Some(Duration::from_secs(7)) }));
+        assert_eq!(
+            outcome,
+            Some(Outcome::RateLimited {
+                retry_after: Some(Duration::from_secs(7))
+            })
+        );
     }
 
     #[test]
     fn only_a_successful_page_is_read() {
         let url = Url::parse("http://a.test/x").expect("a URL");
         let check = |status, content_type, expected: Option<Outcome>| {
-            let head = Head { status, content_type, ..Head::default() };
-            assert_eq!(refusal(&head, &url, noon()), expected, "{status} {content_type:?}");
+            let head = Head {
+                status,
+                content_type,
+                ..Head::default()
+            };
+            assert_eq!(
+                refusal(&head, &url, noon()),
+                expected,
+                "{status} {content_type:?}"
+            );
         };
-        let network = |detail: &str| Some(Outcome::Network { detail: detail.to_owned() });
+        let network = |detail: &str| {
+            Some(Outcome::Network {
+                detail: detail.to_owned(),
+            })
+        };
         check(200, Some("text/html; charset=utf-8"), None);
         check(200, Some("TEXT/plain"), None);
         check(200, Some("application/xhtml+xml"), None);
         check(200, None, None);
-        check(200, Some("application/pdf"), network("`http://a.test/x` is not a page but `application/pdf`"));
+        check(
+            200,
+            Some("application/pdf"),
+            network("`http://a.test/x` is not a page but `application/pdf`"),
+        );
         check(404, None, Some(Outcome::SuspectedSoft404));
         check(410, None, Some(Outcome::SuspectedSoft404));
         check(429, None, Some(Outcome::RateLimited { retry_after: None }));
         for status in [400, 401, 403, 418, 500, 502, 503, 504] {
-            check(status, None, Some(Outcome::Busy { status, retry_after: None }));
+            check(
+                status,
+                None,
+                Some(Outcome::Busy {
+                    status,
+                    retry_after: None,
+                }),
+            );
         }
-        check(304, None, network("`http://a.test/x` answered with HTTP status 304"));
+        check(
+            304,
+            None,
+            network("`http://a.test/x` answered with HTTP status 304"),
+        );
     }
 
     proptest! {

@@ -2,7 +2,6 @@
 //!
 //! `cargo bench -p tagpipe-store`; elements are rows, for `claim` pages.
 
-#![expect(missing_docs, reason = "criterion's macros make public items without any")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 use std::time::{Duration, Instant};
@@ -71,7 +70,12 @@ struct Crawl {
 impl Crawl {
     async fn on(database: &TestDatabase) -> Crawl {
         let store = database.open().await;
-        let mut crawl = Crawl { store, run: 0, me: runner(), next: 0 };
+        let mut crawl = Crawl {
+            store,
+            run: 0,
+            me: runner(),
+            next: 0,
+        };
         crawl.begin_run().await;
         crawl
     }
@@ -82,8 +86,17 @@ impl Crawl {
         self.me = runner();
         self.store.register_runner(self.run, &self.me).await.unwrap();
         self.add(PageKind::Categories, None).await;
-        self.read(PageRows::Categories(vec![CategoryRow { name: "Baseball".into() }])).await;
-        self.read(PageRows::Years(vec![YearRow { year: "1989".into(), sets: 1, items: 1, graded: 1 }])).await;
+        self.read(PageRows::Categories(vec![CategoryRow {
+            name: "Baseball".into(),
+        }]))
+        .await;
+        self.read(PageRows::Years(vec![YearRow {
+            year: "1989".into(),
+            sets: 1,
+            items: 1,
+            graded: 1,
+        }]))
+        .await;
     }
 
     /// The time of committing `rounds` groups of new certificates, or of ones read before.
@@ -135,15 +148,19 @@ impl Crawl {
             spent += begun.elapsed();
             // Out of the way of the next set's page.
             let leases = self.claim(CARDS).await;
-            let released: Vec<_> =
-                leases.iter().map(|lease| complete(lease, PageRows::GradeRows(Vec::new()))).collect();
+            let released: Vec<_> = leases
+                .iter()
+                .map(|lease| complete(lease, PageRows::GradeRows(Vec::new())))
+                .collect();
             self.finish(&released).await;
         }
         spent
     }
 
     async fn fill_frontier(&mut self) {
-        let pages: Vec<_> = (0..FRONTIER).map(|_| self.numbered(PageKind::GradeRows, None)).collect();
+        let pages: Vec<_> = (0..FRONTIER)
+            .map(|_| self.numbered(PageKind::GradeRows, None))
+            .collect();
         for pages in pages.chunks(10_000) {
             self.store.add_pages(self.run, pages).await.unwrap();
         }
@@ -171,7 +188,12 @@ impl Crawl {
 
     async fn new_set(&mut self) -> Lease {
         let name = self.number();
-        let set = SetRow { brand: "Donruss".into(), name, counts: counts(), total: 7 };
+        let set = SetRow {
+            brand: "Donruss".into(),
+            name,
+            counts: counts(),
+            total: 7,
+        };
         let year = years::Entity::find().one(self.store.connection()).await.unwrap();
         self.add(PageKind::Sets, year.map(|year| year.id)).await;
         self.read(PageRows::Sets(vec![set])).await;
@@ -184,11 +206,17 @@ impl Crawl {
     }
 
     async fn claim(&self, limit: usize) -> Vec<Lease> {
-        self.store.claim(self.run, &self.me.instance, limit, TERM).await.unwrap()
+        self.store
+            .claim(self.run, &self.me.instance, limit, TERM)
+            .await
+            .unwrap()
     }
 
     async fn finish(&self, batch: &[Finish]) {
-        self.store.finish(self.run, &self.me.runner_id, &self.me.instance, batch).await.unwrap();
+        self.store
+            .finish(self.run, &self.me.runner_id, &self.me.instance, batch)
+            .await
+            .unwrap();
     }
 
     async fn add(&mut self, kind: PageKind, subject: Option<i64>) {
@@ -198,7 +226,12 @@ impl Crawl {
 
     fn numbered(&mut self, kind: PageKind, subject: Option<i64>) -> NewPage {
         let category = "Baseball".to_owned();
-        let identity = Identity { category, year: self.number(), name: self.number(), ..Identity::default() };
+        let identity = Identity {
+            category,
+            year: self.number(),
+            name: self.number(),
+            ..Identity::default()
+        };
         page(kind, identity, subject)
     }
 
@@ -219,7 +252,9 @@ impl Crawl {
     }
 
     fn certificates(&mut self) -> Vec<GradeRow> {
-        (0..CERTIFICATES).map(|index| certificate(&format!("C{:0>8}", self.number()), index)).collect()
+        (0..CERTIFICATES)
+            .map(|index| certificate(&format!("C{:0>8}", self.number()), index))
+            .collect()
     }
 }
 
@@ -252,7 +287,12 @@ fn counts() -> Counts {
 
 fn runner() -> RunnerIdentity {
     let instance = uuid::Uuid::new_v4().to_string();
-    RunnerIdentity { instance, runner_id: "runner_1".into(), host: "here".into(), pid: 1 }
+    RunnerIdentity {
+        instance,
+        runner_id: "runner_1".into(),
+        host: "here".into(),
+        pid: 1,
+    }
 }
 
 fn page(kind: PageKind, identity: Identity, subject_id: Option<i64>) -> NewPage {
@@ -270,8 +310,14 @@ fn complete(lease: &Lease, rows: PageRows) -> Finish {
     let names: Vec<(String, String)> = match &rows {
         PageRows::Categories(rows) => rows.iter().map(|row| (row.name.clone(), String::new())).collect(),
         PageRows::Years(rows) => rows.iter().map(|row| (row.year.clone(), String::new())).collect(),
-        PageRows::Sets(rows) => rows.iter().map(|row| (row.brand.clone(), row.name.clone())).collect(),
-        PageRows::Cards(rows) => rows.iter().map(|row| (row.number.clone(), row.name.clone())).collect(),
+        PageRows::Sets(rows) => rows
+            .iter()
+            .map(|row| (row.brand.clone(), row.name.clone()))
+            .collect(),
+        PageRows::Cards(rows) => rows
+            .iter()
+            .map(|row| (row.number.clone(), row.name.clone()))
+            .collect(),
         PageRows::GradeRows(_) => Vec::new(),
     };
     let children = names.into_iter().map(|(first, second)| {
@@ -283,8 +329,17 @@ fn complete(lease: &Lease, rows: PageRows) -> Finish {
             _ => (identity.number, identity.name) = (first, second),
         }
         let kind = lease.kind.child().unwrap_or(lease.kind);
-        let fate = if lease.kind == PageKind::Years { ChildFate::Ignore } else { ChildFate::Read };
-        ChildPage { url: format!("/{}", identity.key(kind)), identity, expected: Some(7), fate }
+        let fate = if lease.kind == PageKind::Years {
+            ChildFate::Ignore
+        } else {
+            ChildFate::Read
+        };
+        ChildPage {
+            url: format!("/{}", identity.key(kind)),
+            identity,
+            expected: Some(7),
+            fate,
+        }
     });
     let children = children.collect();
     let entry = AuditEntry {
@@ -297,8 +352,17 @@ fn complete(lease: &Lease, rows: PageRows) -> Finish {
     };
     Finish {
         lease: lease.clone(),
-        cost: ReadCost { requests: 1, bytes: 50_000, elapsed: Duration::from_millis(150) },
-        ending: Ending::Completed { rows, children, whole: true, unreadable: Vec::new() },
+        cost: ReadCost {
+            requests: 1,
+            bytes: 50_000,
+            elapsed: Duration::from_millis(150),
+        },
+        ending: Ending::Completed {
+            rows,
+            children,
+            whole: true,
+            unreadable: Vec::new(),
+        },
         audit: vec![entry],
     }
 }

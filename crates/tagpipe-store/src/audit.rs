@@ -85,7 +85,13 @@ impl Store {
     /// See [`StoreError::class`].
     pub async fn audit(&self, origin: AuditOrigin<'_>, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
-        insert_audit(&transaction, self.dialect, origin, &entries.iter().collect::<Vec<_>>()).await?;
+        insert_audit(
+            &transaction,
+            self.dialect,
+            origin,
+            &entries.iter().collect::<Vec<_>>(),
+        )
+        .await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -107,7 +113,9 @@ impl Store {
         if let Some(rows) = retention.max_rows {
             let sql = "DELETE FROM audit_logs WHERE id IN (SELECT id FROM audit_logs WHERE id <= \
                        (SELECT id FROM audit_logs ORDER BY id DESC LIMIT 1 OFFSET $1) ORDER BY id LIMIT $2)";
-            removed += self.delete_in_chunks(sql, i64::try_from(rows).unwrap_or(i64::MAX)).await?;
+            removed += self
+                .delete_in_chunks(sql, i64::try_from(rows).unwrap_or(i64::MAX))
+                .await?;
         }
         Ok(removed)
     }
@@ -115,7 +123,12 @@ impl Store {
     async fn delete_in_chunks(&self, sql: &str, bound: i64) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
-            let now = self.write(self.dialect.statement(sql, [bound.into(), RETENTION_CHUNK.into()])).await?;
+            let now = self
+                .write(
+                    self.dialect
+                        .statement(sql, [bound.into(), RETENTION_CHUNK.into()]),
+                )
+                .await?;
             removed += now;
             if now == 0 {
                 return Ok(removed);
@@ -162,7 +175,11 @@ pub(crate) async fn insert_audit(
             page_key: entry.page_key.as_deref(),
             operation: &entry.operation,
             message: &entry.message,
-            context: if entry.context.is_null() { &nothing } else { &entry.context },
+            context: if entry.context.is_null() {
+                &nothing
+            } else {
+                &entry.context
+            },
         })
         .collect();
     let sql = format!(
@@ -171,7 +188,11 @@ pub(crate) async fn insert_audit(
         now = dialect.now(),
         source = dialect.rows(COLUMNS),
     );
-    let values = [dialect.json_rows(&rows), dialect.text(origin.runner_id), origin.run.into()];
+    let values = [
+        dialect.json_rows(&rows),
+        dialect.text(origin.runner_id),
+        origin.run.into(),
+    ];
     transaction.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
 use tagpipe_core::model::{CardRow, CategoryRow, Counts, GradeRow, SetRow, YearRow, bounded_key, fold_name};
 
@@ -78,8 +78,11 @@ pub(crate) async fn upsert_categories(
         name: &'a str,
         url: &'a str,
     }
-    const COLUMNS: Columns =
-        &[("natural_key", ColumnType::Text), ("name", ColumnType::Text), ("url", ColumnType::Text)];
+    const COLUMNS: Columns = &[
+        ("natural_key", ColumnType::Text),
+        ("name", ColumnType::Text),
+        ("url", ColumnType::Text),
+    ];
     let rows = distinct(rows, |gathered, natural_key| Row {
         natural_key,
         name: &gathered.row.name,
@@ -210,7 +213,11 @@ pub(crate) async fn upsert_sets(
     let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
     let populations = rows.iter().filter_map(|row| {
         let subject_id = *moved.get(&(row.parent, row.natural_key.clone()))?;
-        Some(Population { subject_id, counts: row.counts, total: row.total })
+        Some(Population {
+            subject_id,
+            counts: row.counts,
+            total: row.total,
+        })
     });
     record_history(transaction, dialect, run, "set", &populations.collect::<Vec<_>>()).await?;
     Ok(upserted)
@@ -274,9 +281,20 @@ pub(crate) async fn upsert_cards(
     let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
     let populations = rows.iter().filter_map(|row| {
         let subject_id = *moved.get(&(row.parent, row.natural_key.clone()))?;
-        Some(Population { subject_id, counts: row.counts, total: row.total })
+        Some(Population {
+            subject_id,
+            counts: row.counts,
+            total: row.total,
+        })
     });
-    record_history(transaction, dialect, run, "card", &populations.collect::<Vec<_>>()).await?;
+    record_history(
+        transaction,
+        dialect,
+        run,
+        "card",
+        &populations.collect::<Vec<_>>(),
+    )
+    .await?;
     Ok(upserted)
 }
 
@@ -368,53 +386,63 @@ pub(crate) async fn upsert_grade_rows(
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL \
                  THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
-         RETURNING id, card_id AS parent, cert_number AS natural_key, \
-             first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+         RETURNING first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         columns = VALUES.join(", "),
         assignments = VALUES.map(|name| format!("{name} = excluded.{name}")).join(", "),
-        differs = VALUES.map(|name| format!("stored.{name} IS DISTINCT FROM excluded.{name}")).join(" OR "),
+        differs = VALUES
+            .map(|name| format!("stored.{name} IS DISTINCT FROM excluded.{name}"))
+            .join(" OR "),
         now = dialect.statement_time(),
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    let mut counts = upsert(transaction, dialect, &sql, &rows).await?.0.counts;
-    counts.vanished =
-        mark_vanished(transaction, dialect, whole, rows.iter().map(|row| row.cert_number)).await?;
+    let mut counts = RowCounts::default();
+    if !rows.is_empty() {
+        let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
+        for row in transaction.query_all_raw(statement).await? {
+            count_upserted(&mut counts, &row)?;
+        }
+    }
+    let seen = rows.iter().map(|row| row.cert_number);
+    counts.vanished = mark_vanished(transaction, dialect, whole, seen).await?;
     Ok(counts)
 }
 
+/// Marks the certificates of `cards` that are not among those `seen`, in one statement: what a card still lists
+/// never leaves the database.
 async fn mark_vanished<'a>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     cards: &[i64],
     seen: impl Iterator<Item = &'a str>,
 ) -> Result<u64, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        card_id: Option<i64>,
+        cert_number: Option<&'a str>,
+    }
     if cards.is_empty() {
         return Ok(0);
     }
-    let stored = "SELECT cert_number FROM grade_rows WHERE vanished_at IS NULL AND card_id IN \
-                  (SELECT r.card_id FROM {source})"
-        .replace("{source}", &dialect.rows(&[("card_id", ColumnType::Int)]));
-    let cards: Vec<_> = cards.iter().map(|card_id| serde_json::json!({ "card_id": card_id })).collect();
-    let stored = transaction.query_all_raw(dialect.statement(stored, [dialect.json_rows(&cards)])).await?;
-    let seen: std::collections::HashSet<&str> = seen.collect();
-    let mut gone = Vec::new();
-    for row in stored {
-        let cert: String = row.try_get("", "cert_number")?;
-        if !seen.contains(cert.as_str()) {
-            gone.push(serde_json::json!({ "cert_number": cert }));
-        }
-    }
-    if gone.is_empty() {
-        return Ok(0);
-    }
+    let cards = cards.iter().map(|card_id| Row {
+        card_id: Some(*card_id),
+        cert_number: None,
+    });
+    let seen = seen.map(|cert| Row {
+        card_id: None,
+        cert_number: Some(cert),
+    });
+    let rows: Vec<_> = cards.chain(seen).collect();
     let sql = format!(
         "UPDATE grade_rows SET vanished_at = {now}, changed_at = {now} \
-         WHERE cert_number IN (SELECT r.cert_number FROM {source})",
+         WHERE vanished_at IS NULL \
+             AND card_id IN (SELECT r.card_id FROM {source} WHERE r.card_id IS NOT NULL) \
+             AND cert_number NOT IN (SELECT r.cert_number FROM {source} WHERE r.cert_number IS NOT NULL)",
         now = dialect.statement_time(),
-        source = dialect.rows(&[("cert_number", ColumnType::Text)]),
+        source = dialect.rows(&[("card_id", ColumnType::Int), ("cert_number", ColumnType::Text)]),
     );
-    Ok(transaction.execute_raw(dialect.statement(sql, [dialect.json_rows(&gone)])).await?.rows_affected())
+    let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
+    Ok(transaction.execute_raw(statement).await?.rows_affected())
 }
 
 #[derive(Serialize)]
@@ -463,23 +491,31 @@ async fn upsert<T: Serialize>(
     if rows.is_empty() {
         return Ok((upserted, moved));
     }
-    for row in transaction.query_all_raw(dialect.statement(sql, [dialect.json_rows(rows)])).await? {
+    for row in transaction
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(rows)]))
+        .await?
+    {
         let id: i64 = row.try_get("", "id")?;
         let key: (i64, String) = (row.try_get("", "parent")?, row.try_get("", "natural_key")?);
-        let (is_new, is_changed): (bool, bool) = (row.try_get("", "is_new")?, row.try_get("", "is_changed")?);
-        if is_new {
-            upserted.counts.new += 1;
-        } else if is_changed {
-            upserted.counts.changed += 1;
-        } else {
-            upserted.counts.same += 1;
-        }
-        if is_new || is_changed {
+        if count_upserted(&mut upserted.counts, &row)? {
             moved.insert(key.clone(), id);
         }
         upserted.ids.insert(key, id);
     }
     Ok((upserted, moved))
+}
+
+/// Counts an upserted row by what became of it. Returns whether it is new or changed.
+fn count_upserted(counts: &mut RowCounts, row: &QueryResult) -> Result<bool, StoreError> {
+    let (is_new, is_changed): (bool, bool) = (row.try_get("", "is_new")?, row.try_get("", "is_changed")?);
+    if is_new {
+        counts.new += 1;
+    } else if is_changed {
+        counts.changed += 1;
+    } else {
+        counts.same += 1;
+    }
+    Ok(is_new || is_changed)
 }
 
 /// One storable row for each (parent, natural key), in the order found: one statement may not touch a row
@@ -492,7 +528,8 @@ fn distinct<'a, T: NaturalKey, R>(
     rows.iter()
         .filter_map(|gathered| {
             let key = gathered.row.natural_key();
-            seen.insert((gathered.parent, key.clone())).then(|| storable(gathered, key))
+            seen.insert((gathered.parent, key.clone()))
+                .then(|| storable(gathered, key))
         })
         .collect()
 }
@@ -504,7 +541,11 @@ struct StoredCounts<'a>(&'a Counts);
 
 impl Serialize for StoredCounts<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut counts: Vec<_> = self.0.iter().map(|(code, count)| (code, stored_count(count))).collect();
+        let mut counts: Vec<_> = self
+            .0
+            .iter()
+            .map(|(code, count)| (code, stored_count(count)))
+            .collect();
         counts.sort_unstable();
         serializer.collect_map(counts)
     }

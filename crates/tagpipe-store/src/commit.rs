@@ -49,7 +49,14 @@ impl Store {
         for finish in batch {
             check_rows(finish)?;
         }
-        let committer = Committer { run, origin: AuditOrigin { run: Some(run), runner_id }, instance };
+        let committer = Committer {
+            run,
+            origin: AuditOrigin {
+                run: Some(run),
+                runner_id,
+            },
+            instance,
+        };
         let transaction = self.begin().await?;
         let committed = finish(&transaction, self.dialect, committer, batch).await?;
         transaction.commit().await?;
@@ -64,12 +71,20 @@ fn check_rows(finish: &Finish) -> Result<(), StoreError> {
         return Ok(());
     };
     let lease = &finish.lease;
-    let refuse =
-        |what: String| Err(StoreError::Bug(format!("page `{}` was finished with {what}", lease.key)));
+    let refuse = |what: String| {
+        Err(StoreError::Bug(format!(
+            "page `{}` was finished with {what}",
+            lease.key
+        )))
+    };
     if rows.kind() != lease.kind {
         return refuse(format!("rows of {}", rows.kind()));
     }
-    let expected = if lease.kind.child().is_some() { rows.len() } else { 0 };
+    let expected = if lease.kind.child().is_some() {
+        rows.len()
+    } else {
+        0
+    };
     if children.len() != expected {
         return refuse(format!("{} rows and {} children", rows.len(), children.len()));
     }
@@ -89,10 +104,21 @@ async fn finish(
         return Ok(Committed::default());
     }
     let ended = end_leases(transaction, dialect, batch).await?;
-    let accepted: Vec<&Finish> = batch.iter().filter(|one| ended.contains(&one.lease.page_id)).collect();
+    let accepted: Vec<&Finish> = batch
+        .iter()
+        .filter(|one| ended.contains(&one.lease.page_id))
+        .collect();
     let mut committed = Committed::default();
     let mut new_pages = Vec::new();
-    write_rows(transaction, dialect, committer.run, &accepted, &mut committed, &mut new_pages).await?;
+    write_rows(
+        transaction,
+        dialect,
+        committer.run,
+        &accepted,
+        &mut committed,
+        &mut new_pages,
+    )
+    .await?;
     committed.found = add_pages(transaction, dialect, committer.run, &new_pages).await?;
     record_unreadable(transaction, dialect, committer.run, &accepted).await?;
     let audit: Vec<_> = accepted.iter().flat_map(|one| &one.audit).collect();
@@ -107,7 +133,11 @@ async fn finish(
         .iter()
         .map(|one| {
             let id = one.lease.page_id;
-            if ended.contains(&id) || known.contains(&id) { Fate::Accepted } else { Fate::Fenced }
+            if ended.contains(&id) || known.contains(&id) {
+                Fate::Accepted
+            } else {
+                Fate::Fenced
+            }
         })
         .collect();
     Ok(committed)
@@ -151,15 +181,23 @@ impl<'a> EndedLease<'a> {
         let lease = &finish.lease;
         let (state, cause, reason, history) = match &finish.ending {
             Ending::Completed { .. } => (PageState::Completed, Some(Cause::Complete), None, &lease.history),
-            Ending::Retry { cause, reason, history, .. } => {
-                (PageState::Retryable, Some(*cause), Some(reason.as_str()), history)
-            }
-            Ending::Failed { cause, reason, history } => {
-                (PageState::Failed, Some(*cause), Some(reason.as_str()), history)
-            }
-            Ending::Skipped { cause, reason } => {
-                (PageState::Skipped, Some(*cause), Some(reason.as_str()), &lease.history)
-            }
+            Ending::Retry {
+                cause,
+                reason,
+                history,
+                ..
+            } => (PageState::Retryable, Some(*cause), Some(reason.as_str()), history),
+            Ending::Failed {
+                cause,
+                reason,
+                history,
+            } => (PageState::Failed, Some(*cause), Some(reason.as_str()), history),
+            Ending::Skipped { cause, reason } => (
+                PageState::Skipped,
+                Some(*cause),
+                Some(reason.as_str()),
+                &lease.history,
+            ),
             Ending::Released { .. } => (PageState::Available, None, None, &lease.history),
         };
         EndedLease {
@@ -205,7 +243,9 @@ async fn end_leases(
         now = dialect.now(),
         source = dialect.rows(ENDED_COLUMNS),
     );
-    let rows = transaction.query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)])).await?;
+    let rows = transaction
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
@@ -222,7 +262,9 @@ async fn already_committed(
          WHERE r.kept_token IS NOT NULL",
         source = dialect.rows(ENDED_COLUMNS),
     );
-    let rows = transaction.query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)])).await?;
+    let rows = transaction
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
 
@@ -235,8 +277,16 @@ struct Page<'a, T> {
 
 impl<'a, T> Page<'a, T> {
     fn gathered(&self) -> impl Iterator<Item = Gathered<'a, T>> + '_ {
-        let urls = self.children.iter().map(|child| child.url.as_str()).chain(std::iter::repeat(""));
-        self.rows.iter().zip(urls).map(|(row, url)| Gathered { parent: self.subject, url, row })
+        let urls = self
+            .children
+            .iter()
+            .map(|child| child.url.as_str())
+            .chain(std::iter::repeat(""));
+        self.rows.iter().zip(urls).map(|(row, url)| Gathered {
+            parent: self.subject,
+            url,
+            row,
+        })
     }
 }
 
@@ -255,17 +305,43 @@ async fn write_rows(
     let mut grade_rows: Vec<Page<'_, GradeRow>> = Vec::new();
     let mut whole_cards = Vec::new();
     for finish in accepted {
-        let Ending::Completed { rows, children, whole, .. } = &finish.ending else {
+        let Ending::Completed {
+            rows,
+            children,
+            whole,
+            ..
+        } = &finish.ending
+        else {
             continue;
         };
         let subject = finish.lease.subject_id.unwrap_or(0);
         match rows {
-            PageRows::Categories(rows) => categories.push(Page { subject, rows, children }),
-            PageRows::Years(rows) => years.push(Page { subject, rows, children }),
-            PageRows::Sets(rows) => sets.push(Page { subject, rows, children }),
-            PageRows::Cards(rows) => cards.push(Page { subject, rows, children }),
+            PageRows::Categories(rows) => categories.push(Page {
+                subject,
+                rows,
+                children,
+            }),
+            PageRows::Years(rows) => years.push(Page {
+                subject,
+                rows,
+                children,
+            }),
+            PageRows::Sets(rows) => sets.push(Page {
+                subject,
+                rows,
+                children,
+            }),
+            PageRows::Cards(rows) => cards.push(Page {
+                subject,
+                rows,
+                children,
+            }),
             PageRows::GradeRows(rows) => {
-                grade_rows.push(Page { subject, rows, children });
+                grade_rows.push(Page {
+                    subject,
+                    rows,
+                    children,
+                });
                 whole_cards.extend(whole.then_some(subject));
             }
         }
@@ -340,7 +416,9 @@ async fn record_unreadable(
             _ => None,
         })
         .flat_map(|(finish, unreadable)| {
-            unreadable.iter().map(|cell: &Unreadable| unreadable_discrepancy(&finish.lease, cell))
+            unreadable
+                .iter()
+                .map(|cell: &Unreadable| unreadable_discrepancy(&finish.lease, cell))
         })
         .collect();
     record_discrepancies(transaction, dialect, run, &found).await
@@ -360,8 +438,13 @@ async fn count_for_runner(
     let sum = |value: fn(&Finish) -> u64| {
         i64::try_from(accepted.iter().map(|one| value(one)).sum::<u64>()).unwrap_or(i64::MAX)
     };
-    let rows = [committed.rows.new, committed.rows.changed, committed.rows.same, committed.rows.vanished]
-        .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let rows = [
+        committed.rows.new,
+        committed.rows.changed,
+        committed.rows.same,
+        committed.rows.vanished,
+    ]
+    .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
     let sql = "UPDATE runners SET pages_completed = pages_completed + $1, pages_failed = pages_failed + $2, \
                    retries = retries + $3, requests = requests + $4, bytes = bytes + $5, \
                    busy_ms = busy_ms + $6, rows_new = rows_new + $7, rows_changed = rows_changed + $8, \

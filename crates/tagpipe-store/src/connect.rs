@@ -45,7 +45,9 @@ impl FromStr for DatabaseUrl {
                 Err(invalid())
             };
         }
-        let path = ["sqlite://", "sqlite:", "file:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        let path = ["sqlite://", "sqlite:", "file:"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
         match path {
             Some(":memory:") => Ok(DatabaseUrl::Memory),
             Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
@@ -110,7 +112,11 @@ impl Store {
             }
         };
         let dialect = Dialect::of(writer.get_database_backend());
-        let store = Store { writer, reader, dialect };
+        let store = Store {
+            writer,
+            reader,
+            dialect,
+        };
         store.check_schema(migrate).await?;
         Ok(store)
     }
@@ -123,14 +129,20 @@ impl Store {
         let pool = match url {
             DatabaseUrl::Memory => return Ok(None),
             DatabaseUrl::Sqlite(path) if !path.exists() => return Ok(None),
-            DatabaseUrl::Sqlite(path) => {
-                sqlite_pool(path, 1, Access::Read).await.map_err(|error| name_file(path, error))?
-            }
+            DatabaseUrl::Sqlite(path) => sqlite_pool(path, 1, Access::Read)
+                .await
+                .map_err(|error| name_file(path, error))?,
             DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
         };
         let dialect = Dialect::of(pool.get_database_backend());
-        let tables = pool.query_all_raw(dialect.statement(dialect.has_table("categories"), [])).await?;
-        let store = Store { writer: pool.clone(), reader: pool, dialect };
+        let tables = pool
+            .query_all_raw(dialect.statement(dialect.has_table("categories"), []))
+            .await?;
+        let store = Store {
+            writer: pool.clone(),
+            reader: pool,
+            dialect,
+        };
         Ok((!tables.is_empty()).then_some(store))
     }
 
@@ -158,7 +170,9 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn migrate_down(&self, steps: u32) -> Result<(), StoreError> {
-        Migrator::down(&self.writer, Some(steps)).await.map_err(StoreError::from)
+        Migrator::down(&self.writer, Some(steps))
+            .await
+            .map_err(StoreError::from)
     }
 
     /// Names of the migrations that are applied, and of those that are not yet.
@@ -172,7 +186,10 @@ impl Store {
             DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
         };
         let applied = applied_migrations(&connection).await?;
-        let pending = known_migrations().into_iter().filter(|one| !applied.contains(one)).collect();
+        let pending = known_migrations()
+            .into_iter()
+            .filter(|one| !applied.contains(one))
+            .collect();
         Ok((applied, pending))
     }
 
@@ -215,7 +232,10 @@ impl Store {
     }
 
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        self.reader.query_all_raw(statement).await.map_err(StoreError::from)
+        self.reader
+            .query_all_raw(statement)
+            .await
+            .map_err(StoreError::from)
     }
 
     pub(crate) async fn write(&self, statement: Statement) -> Result<u64, StoreError> {
@@ -224,17 +244,24 @@ impl Store {
 }
 
 fn known_migrations() -> Vec<String> {
-    Migrator::migrations().iter().map(|one| one.name().to_owned()).collect()
+    Migrator::migrations()
+        .iter()
+        .map(|one| one.name().to_owned())
+        .collect()
 }
 
 /// Names of the migrations that `connection`'s database has had. Changes nothing, not even for an empty one.
 async fn applied_migrations(connection: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
-    if !SchemaManager::new(connection).has_table("seaql_migrations").await? {
+    if !SchemaManager::new(connection)
+        .has_table("seaql_migrations")
+        .await?
+    {
         return Ok(Vec::new());
     }
     let sql = "SELECT version FROM seaql_migrations ORDER BY version";
-    let rows =
-        connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    let rows = connection
+        .query_all_raw(Statement::from_string(connection.get_database_backend(), sql))
+        .await?;
     rows.iter().map(|row| Ok(row.try_get("", "version")?)).collect()
 }
 
@@ -256,16 +283,21 @@ async fn connect_sqlite(path: &Path) -> Result<(DatabaseConnection, DatabaseConn
             folder.display()
         )));
     }
-    let writer = sqlite_pool(path, 1, Access::Write).await.map_err(|error| name_file(path, error))?;
-    let reader = sqlite_pool(path, 2, Access::Write).await.map_err(|error| name_file(path, error))?;
+    let writer = sqlite_pool(path, 1, Access::Write)
+        .await
+        .map_err(|error| name_file(path, error))?;
+    let reader = sqlite_pool(path, 2, Access::Write)
+        .await
+        .map_err(|error| name_file(path, error))?;
     Ok((writer, reader))
 }
 
 fn name_file(path: &Path, error: DbErr) -> StoreError {
     match StoreError::from(error) {
-        StoreError::Refused(text) | StoreError::Bug(text) => {
-            StoreError::Refused(format!("cannot open `{}` as an SQLite database: {text}", path.display()))
-        }
+        StoreError::Refused(text) | StoreError::Bug(text) => StoreError::Refused(format!(
+            "cannot open `{}` as an SQLite database: {text}",
+            path.display()
+        )),
         other => other,
     }
 }
@@ -280,15 +312,19 @@ enum Access {
 async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
     let mut options = ConnectOptions::new("sqlite::memory:");
-    options.max_connections(connections).min_connections(1).sqlx_logging(false).test_before_acquire(false);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .sqlx_logging(false)
+        .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
     options.map_sqlx_sqlite_opts(move |_| {
         let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path));
         match access {
             Access::Read => file.read_only(true),
-            Access::Write => {
-                file.create_if_missing(true).journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
-            }
+            Access::Write => file
+                .create_if_missing(true)
+                .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal),
         }
     });
     Database::connect(options).await
@@ -296,7 +332,11 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
 
 async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
     let mut options = ConnectOptions::new("sqlite::memory:");
-    options.max_connections(1).min_connections(1).sqlx_logging(false).test_before_acquire(false);
+    options
+        .max_connections(1)
+        .min_connections(1)
+        .sqlx_logging(false)
+        .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
     options.map_sqlx_sqlite_opts(sqlite_options);
     Ok(Database::connect(options).await?)
@@ -314,6 +354,11 @@ fn sqlite_options(
         .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "67108864")
+        // Pages of the log that are copied into the file together: fewer syncs, and a page that many commits
+        // touch is copied once.
+        .pragma("wal_autocheckpoint", "4000")
+        // A group commit's answers at once: the writing thread need not wait for their reader.
+        .row_buffer_size(1024)
 }
 
 async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreError> {
@@ -345,10 +390,19 @@ mod tests {
     fn urls_name_an_engine() {
         let parse = |text: &str| text.parse::<DatabaseUrl>();
         assert_eq!(parse("tagpipe.db"), Ok(DatabaseUrl::Sqlite("tagpipe.db".into())));
-        assert_eq!(parse("sqlite:/data/a.db"), Ok(DatabaseUrl::Sqlite("/data/a.db".into())));
-        assert_eq!(parse("sqlite:///data/a.db"), Ok(DatabaseUrl::Sqlite("/data/a.db".into())));
+        assert_eq!(
+            parse("sqlite:/data/a.db"),
+            Ok(DatabaseUrl::Sqlite("/data/a.db".into()))
+        );
+        assert_eq!(
+            parse("sqlite:///data/a.db"),
+            Ok(DatabaseUrl::Sqlite("/data/a.db".into()))
+        );
         assert_eq!(parse("sqlite::memory:"), Ok(DatabaseUrl::Memory));
-        assert!(matches!(parse("postgres://tag@localhost/tag"), Ok(DatabaseUrl::Postgres(_))));
+        assert!(matches!(
+            parse("postgres://tag@localhost/tag"),
+            Ok(DatabaseUrl::Postgres(_))
+        ));
         for wrong in ["", "mysql://localhost/tag", "sqlite:", "postgres:///"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

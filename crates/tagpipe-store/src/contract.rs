@@ -245,7 +245,11 @@ impl FrontierCounts {
     /// Pages that still have to be dealt with.
     #[must_use]
     pub fn open(&self) -> u64 {
-        PageState::ALL.iter().filter(|state| state.is_open()).map(|state| self.in_state(*state)).sum()
+        PageState::ALL
+            .iter()
+            .filter(|state| state.is_open())
+            .map(|state| self.in_state(*state))
+            .sum()
     }
 }
 

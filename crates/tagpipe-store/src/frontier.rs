@@ -104,7 +104,10 @@ impl Store {
         );
         let rows = transaction.query_all_raw(statement).await?;
         transaction.commit().await?;
-        let mut leases = rows.iter().map(|row| lease(row, &token)).collect::<Result<Vec<_>, _>>()?;
+        let mut leases = rows
+            .iter()
+            .map(|row| lease(row, &token))
+            .collect::<Result<Vec<_>, _>>()?;
         leases.sort_by_key(|lease| (std::cmp::Reverse(lease.kind), lease.page_id));
         Ok(leases)
     }
@@ -116,7 +119,9 @@ impl Store {
             self.dialect.now(),
             self.dialect.skip_locked(),
         );
-        transaction.execute_raw(self.dialect.statement(sql, [run.into()])).await?;
+        transaction
+            .execute_raw(self.dialect.statement(sql, [run.into()]))
+            .await?;
         Ok(())
     }
 
@@ -128,8 +133,13 @@ impl Store {
     pub async fn heartbeat(&self, owner: &str, term: Duration) -> Result<u64, StoreError> {
         let transaction = self.begin().await?;
         let dialect = self.dialect;
-        let beat = format!("UPDATE runners SET heartbeat_at = {} WHERE instance = $1", dialect.now());
-        transaction.execute_raw(dialect.statement(beat, [owner.into()])).await?;
+        let beat = format!(
+            "UPDATE runners SET heartbeat_at = {} WHERE instance = $1",
+            dialect.now()
+        );
+        transaction
+            .execute_raw(dialect.statement(beat, [owner.into()]))
+            .await?;
         let renew = format!(
             "UPDATE frontier SET lease_expires_at = {} WHERE id IN \
                  (SELECT id FROM frontier WHERE state = 'leased' AND lease_owner = $2 {})",
@@ -166,7 +176,8 @@ impl Store {
     pub async fn take_back(&self, run: RunId, owner: &str) -> Result<u64, StoreError> {
         let sql = "UPDATE frontier SET state = 'available', lease_owner = NULL, lease_token = NULL, \
                    lease_expires_at = NULL WHERE run_id = $1 AND state = 'leased' AND lease_owner = $2";
-        self.write(self.dialect.statement(sql, [run.into(), owner.into()])).await
+        self.write(self.dialect.statement(sql, [run.into(), owner.into()]))
+            .await
     }
 
     /// Who holds leases of `run`: the runners' instances.
@@ -176,7 +187,9 @@ impl Store {
     pub async fn lease_owners(&self, run: RunId) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT lease_owner FROM frontier WHERE run_id = $1 AND state = 'leased'";
         let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
-        rows.iter().map(|row| Ok(row.try_get("", "lease_owner")?)).collect()
+        rows.iter()
+            .map(|row| Ok(row.try_get("", "lease_owner")?))
+            .collect()
     }
 
     /// Makes failed pages available again, with fresh retries. Returns how many.
@@ -224,7 +237,10 @@ impl Store {
             now = dialect.now_us(),
         );
         // Through the writer: what this process has just committed must be in the picture.
-        let row = self.writer.query_one_raw(dialect.statement(sql, [run.into()])).await?;
+        let row = self
+            .writer
+            .query_one_raw(dialect.statement(sql, [run.into()]))
+            .await?;
         let row = row.ok_or_else(|| StoreError::Bug("a query without a source gave no row".into()))?;
         let due: Option<i64> = row.try_get("", "due_us")?;
         Ok(Outlook {
@@ -247,8 +263,11 @@ pub(crate) async fn add_pages(
         return Ok(added);
     }
     let keys: Vec<_> = pages.iter().map(|page| page.identity.key(page.kind)).collect();
-    let rows: Vec<PageRow<'_>> =
-        pages.iter().zip(&keys).map(|(page, key)| page_row(page, key.as_str())).collect();
+    let rows: Vec<PageRow<'_>> = pages
+        .iter()
+        .zip(&keys)
+        .map(|(page, key)| page_row(page, key.as_str()))
+        .collect();
     let sql = format!(
         "INSERT INTO frontier (run_id, level, page_key, url, identity, subject_id, expected, state, \
              last_outcome, last_error, finished_at) \
@@ -273,8 +292,14 @@ fn page_row<'a>(page: &'a NewPage, key: &'a str) -> PageRow<'a> {
         url: &page.url,
         identity: &page.identity,
         subject_id: page.subject_id,
-        expected: page.expected.map(|expected| i64::try_from(expected).unwrap_or(i64::MAX)),
-        state: if page.skipped.is_some() { PageState::Skipped } else { PageState::Available },
+        expected: page
+            .expected
+            .map(|expected| i64::try_from(expected).unwrap_or(i64::MAX)),
+        state: if page.skipped.is_some() {
+            PageState::Skipped
+        } else {
+            PageState::Available
+        },
         last_outcome: page.skipped.as_ref().map(|_| "filter"),
         last_error: page.skipped.as_deref(),
     }

@@ -29,5 +29,7 @@ pub use dialect::Dialect;
 pub use error::{ErrorClass, StoreError};
 pub use frontier::Outlook;
 pub use reconcile::Discrepancy;
-pub use runs::{FailedPage, Resumed, RunRecord, RunnerIdentity, RunnerTotals, SlowPage};
+pub use runs::{
+    FailedPage, Resumed, RunRecord, RunSeeding, RunnerIdentity, RunnerTotals, RunningRunner, SlowPage,
+};
 pub use subjects::StoredSubject;

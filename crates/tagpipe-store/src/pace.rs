@@ -22,7 +22,10 @@ impl Store {
     pub async fn open_pace(&self, site: &str) -> Result<i64, StoreError> {
         let sql = "INSERT INTO pace (site) VALUES ($1) ON CONFLICT (site) DO UPDATE SET site = excluded.site \
                    RETURNING last_slot_us";
-        let row = self.writer.query_one_raw(self.dialect.statement(sql, [site.into()])).await?;
+        let row = self
+            .writer
+            .query_one_raw(self.dialect.statement(sql, [site.into()]))
+            .await?;
         let row = row.ok_or_else(|| StoreError::Bug("an upsert returned no row".into()))?;
         Ok(row.try_get("", "last_slot_us")?)
     }
@@ -51,10 +54,17 @@ impl Store {
             microseconds(request.interval).into(),
             site.into(),
         ];
-        let row = self.writer.query_one_raw(self.dialect.statement(sql, values)).await?;
+        let row = self
+            .writer
+            .query_one_raw(self.dialect.statement(sql, values))
+            .await?;
         let row = row.ok_or_else(|| StoreError::NotFound(format!("the pace of `{site}` was not opened")))?;
         let (at_us, now_us): (i64, i64) = (row.try_get("", "last_slot_us")?, row.try_get("", "now_us")?);
-        Ok(Slot { wait: from_us(at_us - now_us), at_us, brake: brake(&row)? })
+        Ok(Slot {
+            wait: from_us(at_us - now_us),
+            at_us,
+            brake: brake(&row)?,
+        })
     }
 
     /// The brake as it stands.
@@ -62,9 +72,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn brake(&self, site: &str) -> Result<Brake, StoreError> {
-        let sql =
-            format!("SELECT {BRAKE_COLUMNS}, {} AS now_us FROM pace WHERE site = $1", self.dialect.now_us());
-        match self.rows(self.dialect.statement(sql, [site.into()])).await?.first() {
+        let sql = format!(
+            "SELECT {BRAKE_COLUMNS}, {} AS now_us FROM pace WHERE site = $1",
+            self.dialect.now_us()
+        );
+        match self
+            .rows(self.dialect.statement(sql, [site.into()]))
+            .await?
+            .first()
+        {
             Some(row) => brake(row),
             None => Ok(Brake::default()),
         }
@@ -86,7 +102,11 @@ impl Store {
             "CAST({least}(CAST($3 AS bigint), {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double}))) AS bigint)",
             least = dialect.least(),
             greatest = dialect.greatest(),
-            double = if dialect == crate::Dialect::Postgres { "double precision" } else { "real" },
+            double = if dialect == crate::Dialect::Postgres {
+                "double precision"
+            } else {
+                "real"
+            },
         );
         let sql = format!(
             "UPDATE pace SET extra_us = {grown}, \
@@ -125,7 +145,10 @@ impl Store {
             now = dialect.now_us(),
         );
         let step = microseconds(advice.brake_ease).saturating_mul(i64::from(pages));
-        let row = self.writer.query_one_raw(dialect.statement(sql, [step.into(), site.into()])).await?;
+        let row = self
+            .writer
+            .query_one_raw(dialect.statement(sql, [step.into(), site.into()]))
+            .await?;
         row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
     }
 }

@@ -93,16 +93,22 @@ const CHECKS: &[Check] = &[
               FROM frontier AS page JOIN sets ON sets.id = page.subject_id \
               WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed'",
     },
+    // The cards are summed once for all grades: asked for grade by grade, each would be looked through again.
     Check {
         subject: "set",
         expected_by: "the year's page",
         sql: "SELECT page.page_key, promised.set_id AS subject_id, \
                   'copies at grade ' || promised.grade_code AS what, promised.copies AS expected, \
-                  (SELECT {sum:card_population.copies} FROM cards \
-                   JOIN card_population ON card_population.card_id = cards.id \
-                   WHERE cards.set_id = promised.set_id AND card_population.grade_code = promised.grade_code \
-                       AND cards.last_seen_at >= page.finished_at) AS found \
+                  coalesce(shown.copies, 0) AS found \
               FROM frontier AS page JOIN set_population AS promised ON promised.set_id = page.subject_id \
+              LEFT JOIN (SELECT page.id AS page_id, card_population.grade_code, \
+                             {sum:card_population.copies} AS copies \
+                         FROM frontier AS page JOIN cards ON cards.set_id = page.subject_id \
+                             AND cards.last_seen_at >= page.finished_at \
+                         JOIN card_population ON card_population.card_id = cards.id \
+                         WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed' \
+                         GROUP BY page.id, card_population.grade_code) AS shown \
+                  ON shown.page_id = page.id AND shown.grade_code = promised.grade_code \
               WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed'",
     },
     Check {
@@ -186,7 +192,11 @@ impl Store {
             parents = "(SELECT 2 AS level, id AS child_id, category_id AS parent_id FROM years \
                         UNION ALL SELECT 3, id, year_id FROM sets UNION ALL SELECT 4, id, set_id FROM cards)",
         );
-        self.write(self.dialect.statement(sql, [self.dialect.json_rows(&rows), run.into()])).await
+        self.write(
+            self.dialect
+                .statement(sql, [self.dialect.json_rows(&rows), run.into()]),
+        )
+        .await
     }
 
     /// Writes what remains of `disagreements` after verification, and resolves earlier ones on the pages this run has
@@ -205,15 +215,23 @@ impl Store {
              AND page_key IN (SELECT page_key FROM frontier WHERE run_id = $1 AND state = 'completed')",
             now = self.dialect.now()
         );
-        transaction.execute_raw(self.dialect.statement(resolve, [run.into()])).await?;
+        transaction
+            .execute_raw(self.dialect.statement(resolve, [run.into()]))
+            .await?;
         let again = "DELETE FROM discrepancies WHERE run_id = $1 AND subject <> 'page'";
-        transaction.execute_raw(self.dialect.statement(again, [run.into()])).await?;
+        transaction
+            .execute_raw(self.dialect.statement(again, [run.into()]))
+            .await?;
         record_discrepancies(&transaction, self.dialect, run, disagreements).await?;
         transaction.commit().await?;
         let count = "SELECT count(*) AS open FROM discrepancies WHERE run_id = $1 AND resolved_at IS NULL";
-        let row = self.writer.query_one_raw(self.dialect.statement(count, [run.into()])).await?;
-        let open: i64 =
-            row.ok_or_else(|| StoreError::Bug("a count gave no row".into()))?.try_get("", "open")?;
+        let row = self
+            .writer
+            .query_one_raw(self.dialect.statement(count, [run.into()]))
+            .await?;
+        let open: i64 = row
+            .ok_or_else(|| StoreError::Bug("a count gave no row".into()))?
+            .try_get("", "open")?;
         Ok(open.unsigned_abs())
     }
 }
@@ -246,8 +264,13 @@ pub(crate) async fn forget_unreadable(
          AND page_key IN (SELECT r.page_key FROM {source})",
         source = dialect.rows(&[("page_key", ColumnType::Text)]),
     );
-    let rows: Vec<_> = page_keys.iter().map(|page_key| serde_json::json!({ "page_key": page_key })).collect();
-    transaction.execute_raw(dialect.statement(sql, [dialect.json_rows(&rows), run.into()])).await?;
+    let rows: Vec<_> = page_keys
+        .iter()
+        .map(|page_key| serde_json::json!({ "page_key": page_key }))
+        .collect();
+    transaction
+        .execute_raw(dialect.statement(sql, [dialect.json_rows(&rows), run.into()]))
+        .await?;
     Ok(())
 }
 

@@ -1,16 +1,19 @@
 //! Runs and the processes that work on them.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
 
 use crate::connect::Store;
-use crate::contract::{RowCounts, RunId};
+use crate::contract::{NewPage, RowCounts, RunId};
+use crate::dialect::Dialect;
 use crate::dialect::{ColumnType, Columns};
 use crate::error::StoreError;
-use crate::frontier::page_kind;
+use crate::frontier::{add_pages, page_kind};
 
 /// A run as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +67,46 @@ pub struct RunnerTotals {
     pub rows: RowCounts,
 }
 
+/// A process that is entered as working on a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningRunner {
+    /// Which.
+    pub identity: RunnerIdentity,
+    /// Since its last heartbeat, by the database's clock.
+    pub silent_for: Duration,
+}
+
+/// A run being started: its row and its first pages, in one transaction. Dropped without
+/// [`RunSeeding::commit`] it leaves nothing behind.
+#[derive(Debug)]
+pub struct RunSeeding {
+    transaction: DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+}
+
+impl RunSeeding {
+    /// Adds first pages. Returns how many were new.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn add(&mut self, pages: &[NewPage]) -> Result<u64, StoreError> {
+        Ok(add_pages(&self.transaction, self.dialect, self.run, pages)
+            .await?
+            .iter()
+            .sum())
+    }
+
+    /// Makes the run real.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn commit(self) -> Result<RunId, StoreError> {
+        self.transaction.commit().await?;
+        Ok(self.run)
+    }
+}
+
 /// A page that took long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlowPage {
@@ -87,18 +130,36 @@ pub struct FailedPage {
 }
 
 impl Store {
-    /// Starts a run with these settings.
+    /// Begins a run with these settings; it exists once its first pages are committed with it.
     ///
     /// # Errors
     /// See [`StoreError::class`].
-    pub async fn start_run(&self, config: &Json) -> Result<RunId, StoreError> {
+    pub async fn begin_run(&self, config: &Json) -> Result<RunSeeding, StoreError> {
+        let transaction = self.begin().await?;
         let sql = format!(
             "INSERT INTO runs (state, started_at, config) VALUES ('running', {}, {}) RETURNING id",
             self.dialect.now(),
             self.dialect.json_parameter("$1"),
         );
-        let row = self.writer.query_one_raw(self.dialect.statement(sql, [self.dialect.json(config)])).await?;
-        Ok(row.ok_or_else(|| StoreError::Bug("an insert returned no id".into()))?.try_get("", "id")?)
+        let row = transaction
+            .query_one_raw(self.dialect.statement(sql, [self.dialect.json(config)]))
+            .await?;
+        let run = row
+            .ok_or_else(|| StoreError::Bug("an insert returned no id".into()))?
+            .try_get("", "id")?;
+        Ok(RunSeeding {
+            transaction,
+            dialect: self.dialect,
+            run,
+        })
+    }
+
+    /// Starts a run without pages; [`Store::add_pages`] adds them.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn start_run(&self, config: &Json) -> Result<RunId, StoreError> {
+        self.begin_run(config).await?.commit().await
     }
 
     /// The run with this id.
@@ -114,7 +175,11 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn newest_unfinished_run(&self) -> Result<Option<RunRecord>, StoreError> {
-        self.one_run("WHERE state IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1", None).await
+        self.one_run(
+            "WHERE state IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1",
+            None,
+        )
+        .await
     }
 
     /// The newest run of all.
@@ -126,7 +191,10 @@ impl Store {
     }
 
     async fn one_run(&self, which: &str, id: Option<RunId>) -> Result<Option<RunRecord>, StoreError> {
-        let sql = format!("SELECT id, state, {} AS config FROM runs {which}", self.dialect.as_text("config"));
+        let sql = format!(
+            "SELECT id, state, {} AS config FROM runs {which}",
+            self.dialect.as_text("config")
+        );
         let rows = self.rows(self.dialect.statement(sql, id.map(Into::into))).await?;
         rows.first().map(run_record).transpose()
     }
@@ -141,7 +209,11 @@ impl Store {
         state: RunState,
         summary: Option<&Json>,
     ) -> Result<(), StoreError> {
-        let finished = if state == RunState::Running { "NULL" } else { self.dialect.now() };
+        let finished = if state == RunState::Running {
+            "NULL"
+        } else {
+            self.dialect.now()
+        };
         let sql = format!(
             "UPDATE runs SET state = $1, finished_at = {finished}, summary = {} WHERE id = $3",
             self.dialect.json_parameter("$2"),
@@ -150,7 +222,11 @@ impl Store {
             Some(summary) => self.dialect.json(summary),
             None => None::<String>.into(),
         };
-        self.write(self.dialect.statement(sql, [state.as_str().into(), summary, run.into()])).await?;
+        self.write(
+            self.dialect
+                .statement(sql, [state.as_str().into(), summary, run.into()]),
+        )
+        .await?;
         Ok(())
     }
 
@@ -182,7 +258,8 @@ impl Store {
     pub async fn end_runner(&self, instance: &str, lost: bool) -> Result<(), StoreError> {
         let state = if lost { "lost" } else { "finished" };
         let sql = "UPDATE runners SET state = $1 WHERE instance = $2 AND state = 'running'";
-        self.write(self.dialect.statement(sql, [state.into(), instance.into()])).await?;
+        self.write(self.dialect.statement(sql, [state.into(), instance.into()]))
+            .await?;
         Ok(())
     }
 
@@ -190,18 +267,26 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError::class`].
-    pub async fn running_runners(&self, run: RunId) -> Result<Vec<RunnerIdentity>, StoreError> {
-        let sql =
-            "SELECT instance, runner_id, host, pid FROM runners WHERE run_id = $1 AND state = 'running'";
+    pub async fn running_runners(&self, run: RunId) -> Result<Vec<RunningRunner>, StoreError> {
+        let sql = format!(
+            "SELECT instance, runner_id, host, pid, {} - {} AS silent_us FROM runners \
+             WHERE run_id = $1 AND state = 'running'",
+            self.dialect.now_us(),
+            self.dialect.as_us("heartbeat_at"),
+        );
         let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
         rows.iter()
             .map(|row| {
-                let pid: i64 = row.try_get("", "pid")?;
-                Ok(RunnerIdentity {
+                let (pid, silent_us): (i64, i64) = (row.try_get("", "pid")?, row.try_get("", "silent_us")?);
+                let identity = RunnerIdentity {
                     instance: row.try_get("", "instance")?,
                     runner_id: row.try_get("", "runner_id")?,
                     host: row.try_get("", "host")?,
                     pid: u32::try_from(pid).unwrap_or(0),
+                };
+                Ok(RunningRunner {
+                    identity,
+                    silent_for: Duration::from_micros(u64::try_from(silent_us).unwrap_or(0)),
                 })
             })
             .collect()
@@ -212,13 +297,23 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn runner_totals(&self, run: RunId) -> Result<RunnerTotals, StoreError> {
-        let columns =
-            ["retries", "requests", "bytes", "rows_new", "rows_changed", "rows_same", "rows_vanished"];
-        let sums =
-            columns.map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}")).join(", ");
+        let columns = [
+            "retries",
+            "requests",
+            "bytes",
+            "rows_new",
+            "rows_changed",
+            "rows_same",
+            "rows_vanished",
+        ];
+        let sums = columns
+            .map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}"))
+            .join(", ");
         let sql = format!("SELECT count(*) AS runners, {sums} FROM runners WHERE run_id = $1");
         let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
         let value = |column: &str| -> Result<u64, StoreError> {
             let value: i64 = row.try_get("", column)?;
             Ok(value.unsigned_abs())
@@ -244,7 +339,9 @@ impl Store {
     pub async fn slowest_pages(&self, run: RunId, limit: u32) -> Result<Vec<SlowPage>, StoreError> {
         let sql = "SELECT page_key, elapsed_ms FROM frontier WHERE run_id = $1 AND elapsed_ms IS NOT NULL \
                    ORDER BY elapsed_ms DESC, id LIMIT $2";
-        let rows = self.rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()])).await?;
+        let rows = self
+            .rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()]))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(SlowPage {
@@ -263,7 +360,9 @@ impl Store {
         let sql = "SELECT page_key, CAST(level AS bigint) AS level, coalesce(last_outcome, '') AS cause, \
                        coalesce(last_error, '') AS reason \
                    FROM frontier WHERE run_id = $1 AND state = 'failed' ORDER BY level, id LIMIT $2";
-        let rows = self.rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()])).await?;
+        let rows = self
+            .rows(self.dialect.statement(sql, [run.into(), i64::from(limit).into()]))
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(FailedPage {
@@ -325,7 +424,12 @@ impl Store {
         ];
         let numbered = scale.iter().enumerate();
         let mut rows: Vec<_> = numbered
-            .map(|(position, (code, grade, label))| Row { code, position, grade: *grade, label })
+            .map(|(position, (code, grade, label))| Row {
+                code,
+                position,
+                grade: *grade,
+                label,
+            })
             .collect();
         // Many runners may start at once: in one order, they wait for each other in turn.
         rows.sort_unstable_by_key(|row| row.code);
@@ -342,7 +446,9 @@ impl Store {
         );
         let transaction = self.begin().await?;
         for sql in [upsert, remove] {
-            transaction.execute_raw(self.dialect.statement(sql, [self.dialect.json_rows(&rows)])).await?;
+            transaction
+                .execute_raw(self.dialect.statement(sql, [self.dialect.json_rows(&rows)]))
+                .await?;
         }
         transaction.commit().await?;
         Ok(())

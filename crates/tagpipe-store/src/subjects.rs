@@ -16,6 +16,18 @@ pub struct StoredSubject {
     pub expected: Option<u64>,
 }
 
+impl StoredSubject {
+    /// What stands above the categories: nothing stored.
+    #[must_use]
+    pub fn root() -> StoredSubject {
+        StoredSubject {
+            id: 0,
+            identity: Identity::default(),
+            expected: None,
+        }
+    }
+}
+
 impl Store {
     /// Up to `limit` stored rows above the pages of `kind`, by id, those after `after`.
     ///
@@ -31,7 +43,12 @@ impl Store {
             return Ok(Vec::new());
         };
         let sql = format!("SELECT {source} WHERE subject.id > $1 ORDER BY subject.id LIMIT $2");
-        let rows = self.rows(self.dialect.statement(sql, [after.into(), i64::from(limit).into()])).await?;
+        let rows = self
+            .rows(
+                self.dialect
+                    .statement(sql, [after.into(), i64::from(limit).into()]),
+            )
+            .await?;
         rows.iter()
             .map(|row| {
                 let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get("", column)?) };

@@ -69,7 +69,9 @@ impl TestDatabase {
     /// # Panics
     /// When that fails.
     pub async fn open(&self) -> Store {
-        Store::open(&self.url(), true).await.expect("a test's database can be opened")
+        Store::open(&self.url(), true)
+            .await
+            .expect("a test's database can be opened")
     }
 }
 
@@ -116,7 +118,13 @@ impl TestPostgres {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         give_to_server_user(folder.path());
         copy_folder(&template, &folder.path().join("data"));
-        let mut postgres = TestPostgres { folder, programs, port: 0, durable, server: None };
+        let mut postgres = TestPostgres {
+            folder,
+            programs,
+            port: 0,
+            durable,
+            server: None,
+        };
         for attempt in 1.. {
             postgres.port = free_port();
             match postgres.launch() {
@@ -134,9 +142,12 @@ impl TestPostgres {
     /// Where it is, its password included.
     #[must_use]
     pub fn url(&self) -> DatabaseUrl {
-        format!("postgres://{SUPERUSER}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
-            .parse()
-            .expect("a complete URL is one")
+        format!(
+            "postgres://{SUPERUSER}:{PASSWORD}@127.0.0.1:{}/postgres",
+            self.port
+        )
+        .parse()
+        .expect("a complete URL is one")
     }
 
     /// Kills it as a crash would, and returns when its last process is gone.
@@ -198,7 +209,10 @@ impl TestPostgres {
         ] {
             command.arg("-c").arg(setting);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let (started, when_started) = mpsc::channel();
         // The kernel's word to kill a child holds for the thread that started it: this one lives as long as the server.
         let watcher = std::thread::spawn(move || {
@@ -243,7 +257,12 @@ fn find_programs() -> PathBuf {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .filter(|(_, folder)| has_both(folder))
         .collect();
     versions.sort();
@@ -257,14 +276,23 @@ fn find_programs() -> PathBuf {
 fn template(programs: &Path) -> PathBuf {
     let version = Command::new(programs.join("postgres")).arg("--version").output();
     let version = version.expect("a program that was found can be started").stdout;
-    let version: String =
-        String::from_utf8_lossy(&version).chars().filter(|one| one.is_ascii_digit() || *one == '.').collect();
+    let version: String = String::from_utf8_lossy(&version)
+        .chars()
+        .filter(|one| one.is_ascii_digit() || *one == '.')
+        .collect();
     let own = own_uid();
     let folder = std::env::temp_dir().join(format!("tagpipe-test-postgres-{own}-{version}"));
     fs::create_dir_all(&folder).expect("the temporary folder can be written");
     // Not this user's: somebody has put it there. Initialising under a stranger's eyes is not worth it.
-    let owner = fs::metadata(&folder).expect("a folder just made can be looked at").uid();
-    assert_eq!(owner, own, "`{}` belongs to another user; remove it", folder.display());
+    let owner = fs::metadata(&folder)
+        .expect("a folder just made can be looked at")
+        .uid();
+    assert_eq!(
+        owner,
+        own,
+        "`{}` belongs to another user; remove it",
+        folder.display()
+    );
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("own folders can be changed");
 
     let ready = folder.join("data");
@@ -279,7 +307,13 @@ fn template(programs: &Path) -> PathBuf {
     let making = tempfile::tempdir_in(&folder).expect("own folders can be written");
     give_to_server_user(making.path());
     let made = as_server_user(&programs.join("initdb"))
-        .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"])
+        .args([
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--wal-segsize=1",
+        ])
         .arg(format!("--username={SUPERUSER}"))
         .arg("--pwfile")
         .arg(&password)
@@ -287,13 +321,19 @@ fn template(programs: &Path) -> PathBuf {
         .arg(making.path().join("data"))
         .output()
         .expect("a program that was found can be started");
-    assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "initdb failed: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     fs::rename(making.path().join("data"), &ready).expect("a folder moves within its file system");
     ready
 }
 
 fn own_uid() -> u32 {
-    fs::metadata("/proc/self").expect("these tests need /proc, as Linux has it").uid()
+    fs::metadata("/proc/self")
+        .expect("these tests need /proc, as Linux has it")
+        .uid()
 }
 
 /// `program` as it may be run: by [`SERVER_USER`] if we are root, and killed by the kernel if we die.
@@ -302,7 +342,10 @@ fn as_server_user(program: &Path) -> Command {
     command.arg("--pdeathsig=KILL");
     if own_uid() == 0 {
         let (user, group) = server_user();
-        command.arg(format!("--reuid={user}")).arg(format!("--regid={group}")).arg("--clear-groups");
+        command
+            .arg(format!("--reuid={user}"))
+            .arg(format!("--regid={group}"))
+            .arg("--clear-groups");
     }
     command.arg("--").arg(program).env("LC_ALL", "C").current_dir("/");
     command
@@ -330,13 +373,24 @@ fn give_to_server_user(folder: &Path) {
 
 /// Copies with owners and rights; shares the blocks where the file system can.
 fn copy_folder(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cannot copy `{}`", from.display());
+    let copied = Command::new("cp")
+        .args(["-a", "--reflink=auto"])
+        .arg(from)
+        .arg(to)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "cannot copy `{}`",
+        from.display()
+    );
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 fn signal(name: &str, processes: &[u32]) {

@@ -9,7 +9,12 @@ use crate::settings::Given;
 
 /// Reads the TAG population report: how many copies of each card got which grade, and every certificate.
 #[derive(Debug, Parser)]
-#[command(name = "tagpipe", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "tagpipe",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Examples:
   tagpipe demo                                   see it work, without the real site
   tagpipe run --categories Hockey --year-filter 1989
@@ -80,7 +85,7 @@ impl GlobalArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read the report with one runner: discover and read all levels, to the end or to a budget
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Start the embedded demo site, read all of it into SQLite and show what came out
     Demo(DemoArguments),
     /// Start the demo site alone

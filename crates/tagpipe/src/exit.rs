@@ -65,11 +65,17 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn could_not_run(message: impl Into<String>) -> Failure {
-        Failure { exit: Exit::CouldNotRun, message: message.into() }
+        Failure {
+            exit: Exit::CouldNotRun,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
-        Failure { exit: Exit::Usage, message: message.into() }
+        Failure {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
     }
 
     /// A failure of the store before anything was begun.
@@ -86,10 +92,15 @@ impl From<RunError> for Failure {
             _ => Exit::CouldNotRun,
         };
         let hint = match exit {
-            Exit::DatabaseGone => "; what was committed is kept, go on with `tagpipe run --resume` when it is back",
+            Exit::DatabaseGone => {
+                "; what was committed is kept, go on with `tagpipe run --resume` when it is back"
+            }
             _ => "",
         };
-        Failure { exit, message: format!("{error}{hint}") }
+        Failure {
+            exit,
+            message: format!("{error}{hint}"),
+        }
     }
 }
 

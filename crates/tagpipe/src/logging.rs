@@ -26,7 +26,12 @@ pub(crate) fn start(level: AuditLevel, format: LogFormat, quiet: bool, bars: &Mu
     // A second start, as tests may cause, keeps the first.
     let _ = match format {
         LogFormat::Json => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(writer),
+            )
             .try_init(),
         LogFormat::Pretty => registry
             .with(
@@ -54,7 +59,10 @@ impl<'a> MakeWriter<'a> for AboveBars {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { bars: self.0.clone(), text: Vec::new() }
+        Line {
+            bars: self.0.clone(),
+            text: Vec::new(),
+        }
     }
 }
 

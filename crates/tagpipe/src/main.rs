@@ -21,7 +21,9 @@ fn main() -> ExitCode {
     cli.color.apply();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return report_failure(&Failure::could_not_run(format!("cannot start threads: {error}"))),
+        Err(error) => {
+            return report_failure(&Failure::could_not_run(format!("cannot start threads: {error}")));
+        }
     };
     let ended = runtime.block_on(dispatch(cli));
     // Nothing that is worth waiting for is left: a page is committed whole or not at all.

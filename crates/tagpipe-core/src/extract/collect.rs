@@ -44,6 +44,13 @@ pub(super) fn page<T: PageRow>(page: &Page<'_>) -> Extracted {
         Ok(found) => found,
         Err(detail) => return Extracted::LayoutChanged { detail },
     };
+    if page.is_cut_off(&rows) {
+        let detail = format!(
+            "the document ends within the rows of {}: it was cut off",
+            page.kind()
+        );
+        return Extracted::LayoutChanged { detail };
+    }
     let mut collector = Collector::<T>::new(page, &columns);
     for row in rows {
         collector.take(row);
@@ -150,6 +157,16 @@ impl Page<'_> {
             }
         }
         Err(first_problem.unwrap_or_default())
+    }
+
+    /// Whether the document ends within the table of `rows`, or within a tile.
+    fn is_cut_off(&self, rows: &[NodeId]) -> bool {
+        let last = rows.last().copied();
+        let table = last.and_then(|row| table::table_of(self.document, row));
+        [last.filter(|_| !self.level.is_table()), table]
+            .into_iter()
+            .flatten()
+            .any(|node| self.document.is_open_at_end(node))
     }
 
     /// Headers that do not fit mean a changed layout even without rows; so does a table that has cells of

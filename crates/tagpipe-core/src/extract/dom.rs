@@ -15,6 +15,8 @@ use super::tree;
 pub const DOCUMENT_MAX_BYTES: usize = 64 << 20;
 /// Most elements of one document; a page of 200 rows has about 5,000.
 pub(super) const ELEMENTS_MAX: usize = 500_000;
+/// Most attributes of one element that are kept.
+pub(super) const ATTRIBUTES_MAX: usize = 128;
 /// Deepest nesting; the report's pages stay under 40.
 pub(super) const DEPTH_MAX: usize = 256;
 
@@ -74,6 +76,8 @@ pub(crate) struct Document {
     pub(super) attributes: Vec<Attribute>,
     pub(super) markup: Vec<u8>,
     pub(super) text: Vec<u8>,
+    /// What the end of the document closed, from the outermost inwards; at most [`DEPTH_MAX`].
+    pub(super) open_at_end: Vec<u32>,
 }
 
 impl Document {
@@ -115,6 +119,11 @@ impl Document {
     /// The elements around `node`, from its parent upwards.
     pub(crate) fn ancestors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         std::iter::successors(self.parent(node), |above| self.parent(*above))
+    }
+
+    /// Whether the document ends within `node`: an element that needs an end tag was cut off.
+    pub(crate) fn is_open_at_end(&self, node: NodeId) -> bool {
+        self.open_at_end.iter().any(|open| *open as usize == node)
     }
 
     /// Whether no element stands before `node` in its parent.

@@ -139,7 +139,7 @@ fn header_lines(
 
 /// The text of a header without icon words.
 fn header_text(document: &Document, profile: &SiteProfile, node: NodeId) -> String {
-    let mut text = super::cleaned(document.text(node)).into_owned();
+    let mut text = super::head(document.text(node)).into_owned();
     for word in &profile.table.icon_words {
         if text.contains(word.as_str()) {
             text = super::cleaned(text.replace(word.as_str(), " ").as_bytes()).into_owned();

@@ -5,7 +5,8 @@
 use html5gum::{Emitter, Error, State, Tokenizer, naive_next_state};
 
 use super::dom::{
-    Attribute, DEPTH_MAX, DOCUMENT_MAX_BYTES, Document, DocumentError, ELEMENTS_MAX, Node, NodeId, Span,
+    ATTRIBUTES_MAX, Attribute, DEPTH_MAX, DOCUMENT_MAX_BYTES, Document, DocumentError, ELEMENTS_MAX, Node,
+    NodeId, Span,
 };
 
 pub(super) fn build(html: &str) -> Result<Document, DocumentError> {
@@ -16,6 +17,8 @@ pub(super) fn build(html: &str) -> Result<Document, DocumentError> {
     if let Some(Ok(error)) = Tokenizer::new_with_emitter(html, TreeEmitter(&mut builder)).next() {
         return Err(error);
     }
+    let open = builder.open.iter().map(|open| position(open.node));
+    builder.document.open_at_end = open.collect();
     builder.close_from(0);
     Ok(builder.document)
 }
@@ -108,6 +111,8 @@ struct Builder {
     tag: CurrentTag,
     tag_name: Vec<u8>,
     self_closing: bool,
+    /// Whether the current attribute belongs to a start tag that has room for it.
+    keeps_attribute: bool,
     /// Number of attributes before those of the current tag.
     first_attribute: usize,
     last_start_tag: Vec<u8>,
@@ -127,11 +132,13 @@ impl Builder {
                 attributes: Vec::with_capacity(bytes / 32),
                 markup: Vec::with_capacity(bytes / 2),
                 text: Vec::with_capacity(bytes / 4),
+                open_at_end: Vec::new(),
             },
             open: Vec::with_capacity(32),
             tag: CurrentTag::None,
             tag_name: Vec::with_capacity(16),
             self_closing: false,
+            keeps_attribute: false,
             first_attribute: 0,
             last_start_tag: Vec::with_capacity(16),
             failed: None,
@@ -357,7 +364,9 @@ impl Emitter for TreeEmitter<'_> {
     }
 
     fn init_attribute(&mut self) {
-        if self.0.tag == CurrentTag::Start {
+        let count = self.0.document.attributes.len() - self.0.first_attribute;
+        self.0.keeps_attribute = self.0.tag == CurrentTag::Start && count < ATTRIBUTES_MAX;
+        if self.0.keeps_attribute {
             let here = position(self.0.document.markup.len());
             let empty = Span {
                 start: here,
@@ -418,7 +427,7 @@ impl Emitter for TreeEmitter<'_> {
 
 impl TreeEmitter<'_> {
     fn extend_attribute(&mut self, bytes: &[u8], set_end: impl Fn(&mut Attribute, u32)) {
-        if self.0.tag != CurrentTag::Start {
+        if !self.0.keeps_attribute {
             return;
         }
         let document = &mut self.0.document;

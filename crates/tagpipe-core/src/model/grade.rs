@@ -32,7 +32,10 @@ impl GradeCode {
         }
         let mut bytes = [0; GRADE_CODE_MAX];
         bytes[..len].copy_from_slice(text.as_bytes());
-        Ok(GradeCode { bytes, len: len as u8 })
+        Ok(GradeCode {
+            bytes,
+            len: len as u8,
+        })
     }
 
     /// The code as text.
@@ -155,7 +158,10 @@ impl Counts {
     /// The count at `code`, 0 if none.
     #[must_use]
     pub fn get(&self, code: GradeCode) -> u64 {
-        self.0.iter().find(|(known, _)| *known == code).map_or(0, |(_, count)| *count)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == code)
+            .map_or(0, |(_, count)| *count)
     }
 
     /// The non-zero entries.
@@ -166,7 +172,9 @@ impl Counts {
     /// Sum over all codes, saturating.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.0
+            .iter()
+            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }
 
@@ -184,7 +192,11 @@ mod tests {
     #[test]
     fn grades_are_read_exactly_or_not_at_all() {
         for (text, tenths) in [("10", 100), ("8.5", 85), ("1", 10), ("0", 0)] {
-            assert_eq!(GradeValue::parse(text).map(GradeValue::tenths), Some(tenths), "{text}");
+            assert_eq!(
+                GradeValue::parse(text).map(GradeValue::tenths),
+                Some(tenths),
+                "{text}"
+            );
         }
         for text in ["", ".", "8.", ".5", "8.55", "-1", "+1", "1e3", "１", "9999"] {
             assert_eq!(GradeValue::parse(text), None, "{text}");
@@ -205,7 +217,13 @@ mod tests {
         counts.add(ten, u64::MAX);
         counts.add(ten, 1);
         counts.add(nine, 0);
-        assert_eq!((counts.get(ten), counts.get(nine), counts.iter().count()), (u64::MAX, 0, 1));
-        assert_eq!(serde_json::to_string(&counts).expect("plain map"), format!(r#"{{"10":{}}}"#, u64::MAX));
+        assert_eq!(
+            (counts.get(ten), counts.get(nine), counts.iter().count()),
+            (u64::MAX, 0, 1)
+        );
+        assert_eq!(
+            serde_json::to_string(&counts).expect("plain map"),
+            format!(r#"{{"10":{}}}"#, u64::MAX)
+        );
     }
 }

@@ -25,8 +25,13 @@ pub enum PageKind {
 
 impl PageKind {
     /// All kinds, from the top level down.
-    pub const ALL: [PageKind; 5] =
-        [PageKind::Categories, PageKind::Years, PageKind::Sets, PageKind::Cards, PageKind::GradeRows];
+    pub const ALL: [PageKind; 5] = [
+        PageKind::Categories,
+        PageKind::Years,
+        PageKind::Sets,
+        PageKind::Cards,
+        PageKind::GradeRows,
+    ];
 
     /// The level, 0 to 4, as stored in `frontier.level`.
     #[must_use]
@@ -145,9 +150,15 @@ impl Identity {
             PageKind::Years => &[&category],
             PageKind::Sets => &[&category, &self.year],
             PageKind::Cards => &[&category, &self.year, &self.brand, &self.set],
-            PageKind::GradeRows => {
-                &[&category, &self.year, &self.brand, &self.set, &self.name, &self.number, &self.variation]
-            }
+            PageKind::GradeRows => &[
+                &category,
+                &self.year,
+                &self.brand,
+                &self.set,
+                &self.name,
+                &self.number,
+                &self.variation,
+            ],
         };
         let mut key = String::from(kind.as_str());
         for part in parts {
@@ -223,7 +234,9 @@ fn bounded(key: String) -> String {
 fn fnv1a_128(bytes: &[u8]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
+    bytes.iter().fold(OFFSET, |hash, byte| {
+        (hash ^ u128::from(*byte)).wrapping_mul(PRIME)
+    })
 }
 
 #[cfg(test)]
@@ -244,14 +257,23 @@ mod tests {
 
     #[test]
     fn accents_and_case_of_a_category_do_not_make_a_second_page() {
-        let plain = Identity { category: "pokemon".into(), ..card("Farfetch'd", "27") };
-        assert_eq!(card("Farfetch'd", "27").key(PageKind::GradeRows), plain.key(PageKind::GradeRows));
+        let plain = Identity {
+            category: "pokemon".into(),
+            ..card("Farfetch'd", "27")
+        };
+        assert_eq!(
+            card("Farfetch'd", "27").key(PageKind::GradeRows),
+            plain.key(PageKind::GradeRows)
+        );
         assert_eq!(plain.key(PageKind::Years).as_str(), "years/pokemon");
     }
 
     #[test]
     fn one_name_under_two_numbers_is_two_pages() {
-        assert_ne!(card("Pikachu", "1").key(PageKind::GradeRows), card("Pikachu", "2").key(PageKind::GradeRows));
+        assert_ne!(
+            card("Pikachu", "1").key(PageKind::GradeRows),
+            card("Pikachu", "2").key(PageKind::GradeRows)
+        );
     }
 
     #[test]

@@ -67,8 +67,7 @@ impl Source<'_> {
         let mut key = None;
         for line in self.before(line_end).lines().rev() {
             let line = line.trim();
-            if let Some(header) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
-                let header = header.trim_matches('[');
+            if let Some(header) = header_of(line) {
                 return key.map_or_else(|| header.to_owned(), |key| format!("{header}.{key}"));
             }
             key = key.or_else(|| {
@@ -79,6 +78,14 @@ impl Source<'_> {
         }
         key.unwrap_or("the file").to_owned()
     }
+}
+
+/// The name in a line such as `[levels.sets]`, which an array over several lines may resemble.
+fn header_of(line: &str) -> Option<&str> {
+    let (header, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let rest = rest.trim_start_matches(']').trim_start();
+    let is_whole_line = rest.is_empty() || rest.starts_with('#');
+    Some(header.trim_matches('[')).filter(|header| is_whole_line && is_key(header))
 }
 
 fn is_key(text: &str) -> bool {
@@ -123,6 +130,32 @@ fn edit_distance(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_a_fault_is_that_of_its_line() {
+        let text = "a = 1\n[levels.sets]\nlist = [\n  1,\n[2],\n]\n[]\n";
+        let source = Source {
+            file: "my.toml",
+            text,
+        };
+        for (place, expected) in [
+            ("a =", "a"),
+            ("list", "levels.sets.list"),
+            ("[2]", "levels.sets.list"),
+            ("[]", "levels.sets.list"),
+        ] {
+            let offset = text.find(place).expect("it stands there");
+            assert_eq!(source.path_at(offset), expected, "{place}");
+        }
+        assert_eq!(
+            Source {
+                file: "my.toml",
+                text: "[]"
+            }
+            .path_at(0),
+            "the file"
+        );
+    }
 
     #[test]
     fn the_nearest_key_is_found_and_a_stranger_is_not() {

@@ -55,6 +55,43 @@ const PIECES: &[&str] = &[
     "9999999999999999999999",
 ];
 
+/// Documents that would cost far more than their size, were the bounds not there.
+#[test]
+fn hostile_documents_cost_no_more_than_their_size() {
+    const SIZE: usize = 1 << 20;
+    let row = "<tr class=MuiTableRow-root><td class=MuiTableCell-root>";
+    for (start, piece) in [
+        ("", "<h1>".to_owned()),
+        ("", "<h1>".repeat(200) + &"x".repeat(2_000) + &"</h1>".repeat(200)),
+        ("", "<a href=/pop-report/A>".to_owned()),
+        ("", "<th>".to_owned()),
+        ("<table><tbody>", row.to_owned()),
+        (
+            "<table><tbody>",
+            format!("{row}x<td class=MuiTableCell-root colspan=1000>y"),
+        ),
+        (
+            "<table><tbody><tr class=MuiTableRow-root>",
+            "<td class=MuiTableCell-root>x".to_owned(),
+        ),
+        (
+            "",
+            format!("<table><thead><tr><th>Year<tbody>{row}x{row}y</table>"),
+        ),
+        ("<div ", "a=1 ".to_owned()),
+        ("<div class='", "x ".to_owned()),
+        ("<svg>", "<path/>".to_owned()),
+        ("<p>", "<p><ul><li>".to_owned()),
+        ("<textarea>", "</textarea".to_owned()),
+        ("<p class=MuiTablePagination-caption>", "1-1 of 1,".to_owned()),
+    ] {
+        let html = start.to_owned() + &piece.repeat(SIZE / piece.len());
+        for kind in PageKind::ALL {
+            let _ = extract(&SiteProfile::builtin(), kind, &Identity::default(), &html);
+        }
+    }
+}
+
 fn document_of_pieces() -> impl Strategy<Value = String> {
     let piece =
         prop_oneof![8 => proptest::sample::select(PIECES).prop_map(str::to_owned), 1 => any::<String>()];

@@ -94,6 +94,7 @@ fn every_document_yields_its_rows() {
                 "cards-header-renamed",
                 "cards-columns-moved",
                 "cards-row-class-changed",
+                "cards-cut-off",
                 "cards-empty",
                 "cards-loading",
                 "captcha-over-rows",

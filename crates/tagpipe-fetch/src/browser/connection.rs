@@ -71,7 +71,10 @@ impl Connection {
         from: impl AsyncRead + Send + Unpin + 'static,
     ) -> Arc<Connection> {
         let (outgoing, messages) = mpsc::unbounded_channel();
-        let connection = Arc::new(Connection { outgoing, state: Mutex::default() });
+        let connection = Arc::new(Connection {
+            outgoing,
+            state: Mutex::default(),
+        });
         tokio::spawn(write_all(to, messages));
         tokio::spawn(read_all(from, Arc::downgrade(&connection)));
         connection
@@ -98,7 +101,9 @@ impl Connection {
         params: Value,
     ) -> Result<Value, CommandError> {
         let (sender, reply) = oneshot::channel();
-        let id = self.send(session, method, &params, Some(sender)).ok_or(CommandError::Ended)?;
+        let id = self
+            .send(session, method, &params, Some(sender))
+            .ok_or(CommandError::Ended)?;
         let _forgets_the_answer = Waiting { connection: self, id };
         match reply.await {
             Ok(Ok(result)) => Ok(result),
@@ -150,7 +155,11 @@ impl Connection {
             let reply = self.state().replies.remove(&id);
             if let Some(reply) = reply {
                 // Fails only when nobody waits any longer.
-                let _ = reply.send(message.error.map_or(Ok(message.result), |error| Err(error.message)));
+                let _ = reply.send(
+                    message
+                        .error
+                        .map_or(Ok(message.result), |error| Err(error.message)),
+                );
             }
         } else if let (Some(method), Some(session)) = (message.method, message.session_id) {
             let listener = self.state().listeners.get(&session).cloned();
@@ -198,7 +207,9 @@ async fn read_all(from: impl AsyncRead + Unpin, connection: Weak<Connection>) {
     loop {
         message.clear();
         let is_whole = matches!(from.read_until(0, &mut message).await, Ok(1..)) && message.pop() == Some(0);
-        let Some(connection) = connection.upgrade() else { return };
+        let Some(connection) = connection.upgrade() else {
+            return;
+        };
         if !is_whole {
             return connection.end();
         }
@@ -258,7 +269,10 @@ mod tests {
         let (result, ()) = tokio::join!(connection.call(None, "Do.it", json!({})), async { drop(theirs) });
         assert_eq!(result, Err(CommandError::Ended));
         assert!(connection.has_ended());
-        assert_eq!(connection.call(None, "Do.it", json!({})).await, Err(CommandError::Ended));
+        assert_eq!(
+            connection.call(None, "Do.it", json!({})).await,
+            Err(CommandError::Ended)
+        );
     }
 
     #[tokio::test]

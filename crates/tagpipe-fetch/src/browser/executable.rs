@@ -23,11 +23,17 @@ const NAMES: [&str; 6] = [
 /// # Errors
 /// [`FetchError::Unavailable`] when there is none; what is named but missing is not replaced by another.
 pub fn find_chromium(setting: Option<&Path>) -> Result<PathBuf, FetchError> {
-    find(setting, |name| env::var_os(name).map(PathBuf::from), &search_path())
+    find(
+        setting,
+        |name| env::var_os(name).map(PathBuf::from),
+        &search_path(),
+    )
 }
 
 fn search_path() -> Vec<PathBuf> {
-    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
+    env::var_os("PATH")
+        .map(|path| env::split_paths(&path).collect())
+        .unwrap_or_default()
 }
 
 fn find(
@@ -43,17 +49,27 @@ fn find(
             return named(&path, &format!("the environment's `{name}`"), folders);
         }
     }
-    NAMES.into_iter().find_map(|name| on_path(Path::new(name), folders)).ok_or_else(|| unavailable("was not found"))
+    NAMES
+        .into_iter()
+        .find_map(|name| on_path(Path::new(name), folders))
+        .ok_or_else(|| unavailable("was not found"))
 }
 
 fn named(path: &Path, source: &str, folders: &[PathBuf]) -> Result<PathBuf, FetchError> {
     let is_bare_name = path.components().count() == 1;
-    let found = if is_bare_name { on_path(path, folders) } else { path.is_file().then(|| path.to_owned()) };
+    let found = if is_bare_name {
+        on_path(path, folders)
+    } else {
+        path.is_file().then(|| path.to_owned())
+    };
     found.ok_or_else(|| unavailable(&format!("is not at `{}`, which {source} names", path.display())))
 }
 
 fn on_path(name: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
-    folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+    folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 fn unavailable(what: &str) -> FetchError {
@@ -76,7 +92,11 @@ mod tests {
         let folders = [PathBuf::from("/nowhere"), folder.path().to_owned()];
         let check = |setting: Option<&str>, variable: Option<&str>, expected: Result<&str, &str>| {
             let setting = setting.map(Path::new);
-            let found = find(setting, |name| variable.filter(|_| name == "CHROME").map(PathBuf::from), &folders);
+            let found = find(
+                setting,
+                |name| variable.filter(|_| name == "CHROME").map(PathBuf::from),
+                &folders,
+            );
             match (found, expected) {
                 (Ok(path), Ok(name)) => assert_eq!(path, folder.path().join(name)),
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
@@ -87,9 +107,20 @@ mod tests {
         check(None, Some("theirs"), Ok("theirs"));
         check(None, Some(""), Ok("chromium"));
         check(None, None, Ok("chromium"));
-        check(Some("/no/such"), None, Err("Chromium is not at `/no/such`, which the setting names; install"));
-        check(None, Some("absent"), Err("which the environment's `CHROME` names"));
+        check(
+            Some("/no/such"),
+            None,
+            Err("Chromium is not at `/no/such`, which the setting names; install"),
+        );
+        check(
+            None,
+            Some("absent"),
+            Err("which the environment's `CHROME` names"),
+        );
         let nothing = find(None, |_| None, &[]).expect_err("nothing there").to_string();
-        assert!(nothing.starts_with("Chromium was not found; install it with"), "{nothing}");
+        assert!(
+            nothing.starts_with("Chromium was not found; install it with"),
+            "{nothing}"
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 /// Memory of all processes of `group`, in bytes: what they allocated or share among themselves. Pages of the
 /// executable's file are left out, or each further process would seem to use them again.
 pub(super) fn of_group(group: u32) -> u64 {
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| entry.path())
@@ -22,7 +24,12 @@ fn group_of(process: &Path) -> Option<u32> {
 
 /// `pid (name) state parent group …`; the name may hold anything, also `)`.
 fn parse_group(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(2)?
+        .parse()
+        .ok()
 }
 
 fn resident_bytes(status: &str) -> u64 {

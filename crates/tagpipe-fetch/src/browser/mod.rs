@@ -79,14 +79,20 @@ impl BrowserFetcher {
     #[must_use]
     pub fn new(settings: BrowserSettings) -> BrowserFetcher {
         let settings = Arc::new(settings);
-        BrowserFetcher { pool: Pool::new(Arc::clone(&settings)), settings }
+        BrowserFetcher {
+            pool: Pool::new(Arc::clone(&settings)),
+            settings,
+        }
     }
 
     fn rules(&self, kind: PageKind) -> Result<PageRules, FetchError> {
         let rules = self.settings.rules.get(&kind).ok_or_else(|| {
             FetchError::Unavailable(format!("there are no rules for pages of the kind {kind:?}"))
         })?;
-        Ok(PageRules { json: json!(rules).to_string(), settings: Arc::clone(&self.settings) })
+        Ok(PageRules {
+            json: json!(rules).to_string(),
+            settings: Arc::clone(&self.settings),
+        })
     }
 }
 
@@ -95,9 +101,16 @@ impl Fetcher for BrowserFetcher {
     async fn open(&self, kind: PageKind, url: &Url) -> Result<OpenPage, FetchError> {
         let rules = self.rules(kind)?;
         let lease = self.pool.lend().await?;
-        let mut page = BrowserPage { lease, rules, url: url.clone() };
+        let mut page = BrowserPage {
+            lease,
+            rules,
+            url: url.clone(),
+        };
         let document = page.load().await?;
-        Ok(OpenPage { document, pager: Box::new(page) })
+        Ok(OpenPage {
+            document,
+            pager: Box::new(page),
+        })
     }
 
     async fn close(&self) {
@@ -130,7 +143,9 @@ impl BrowserPage {
     async fn load(&mut self) -> Result<Document, Outcome> {
         let start = Instant::now();
         self.lease.count_page();
-        self.lease.go(&self.url, start + self.rules.settings.timeout).await?;
+        self.lease
+            .go(&self.url, start + self.rules.settings.timeout)
+            .await?;
         self.wait(start, false).await
     }
 
@@ -165,24 +180,31 @@ impl BrowserPage {
     fn document(&self, start: Instant, value: serde_json::Value, press: bool) -> Result<Document, Outcome> {
         let most = self.rules.settings.max_bytes;
         match serde_json::from_value(value) {
-            Ok(Seen::Content { html }) if html.len() as u64 <= most => {
-                Ok(Document { bytes: html.len() as u64, html, elapsed: start.elapsed() })
-            }
+            Ok(Seen::Content { html }) if html.len() as u64 <= most => Ok(Document {
+                bytes: html.len() as u64,
+                html,
+                elapsed: start.elapsed(),
+            }),
             Ok(Seen::Content { .. } | Seen::TooLarge) => Err(too_large(&self.url, most)),
-            Ok(Seen::Timeout) if press => {
-                Err(Outcome::Timeout { waited_for: "the rows of the pager's next page".to_owned() })
-            }
+            Ok(Seen::Timeout) if press => Err(Outcome::Timeout {
+                waited_for: "the rows of the pager's next page".to_owned(),
+            }),
             Ok(Seen::Timeout) => Err(no_content()),
-            Ok(Seen::NoNext) => {
-                Err(Outcome::Timeout { waited_for: "a pager button that can be pressed".to_owned() })
-            }
-            Err(error) => Err(network(&self.url, format!("the script in the page answered oddly: {error}"))),
+            Ok(Seen::NoNext) => Err(Outcome::Timeout {
+                waited_for: "a pager button that can be pressed".to_owned(),
+            }),
+            Err(error) => Err(network(
+                &self.url,
+                format!("the script in the page answered oddly: {error}"),
+            )),
         }
     }
 }
 
 fn no_content() -> Outcome {
-    Outcome::Timeout { waited_for: "rows, tiles, an empty state or a not-found screen".to_owned() }
+    Outcome::Timeout {
+        waited_for: "rows, tiles, an empty state or a not-found screen".to_owned(),
+    }
 }
 
 /// What is waited for on one kind of page.

@@ -4,6 +4,7 @@
 //! back, or is closed if it is worn out. A Chromium that grew too large is replaced without a pause: new pages go
 //! to a new one, the old one ends with its last page.
 
+use std::fmt::Display;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -11,16 +12,18 @@ use std::time::Duration;
 use tagpipe_core::outcome::Outcome;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::BrowserSettings;
-use super::connection::CommandError;
 use super::process::Process;
 use super::tab::Tab;
 use crate::FetchError;
 
 /// Memory is looked at no more often than this: it means reading a file for each process of the machine.
 const MEMORY_LOOK: Duration = Duration::from_secs(5);
+
+/// Until a healthy Chromium has opened a tab, also on a machine under load.
+const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Pool {
     settings: Arc<BrowserSettings>,
@@ -58,22 +61,40 @@ impl Pool {
 
     /// A tab, as soon as one is free. Dropping the future leaves nothing behind.
     pub(super) async fn lend(self: &Arc<Self>) -> Result<Lease, FetchError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
         let pool = Arc::clone(self);
         // In a task of its own: an opening that is abandoned half-way would leave a tab that nobody knows.
         let opening = tokio::spawn(async move { pool.lend_with(permit).await });
-        opening.await.unwrap_or_else(|error| {
-            Err(Outcome::Network { detail: format!("a browser tab cannot be opened: {error}") }.into())
-        })
+        opening.await.unwrap_or_else(|error| Err(no_tab(error)))
     }
 
     async fn lend_with(self: Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease, FetchError> {
         let process = self.process().await?;
         let tab = match self.take_idle(&process) {
             Some(tab) => tab,
-            None => Tab::open(process, &self.settings.block).await.map_err(|error| no_tab(&error))?,
+            None => self.open_tab(process).await?,
         };
-        Ok(Lease { tab: Some(tab), permit: Some(permit), runtime: Handle::current(), pool: self })
+        Ok(Lease {
+            tab: Some(tab),
+            permit: Some(permit),
+            runtime: Handle::current(),
+            pool: self,
+        })
+    }
+
+    async fn open_tab(&self, process: Arc<Process>) -> Result<Tab, FetchError> {
+        match timeout(OPEN_LIMIT, Tab::open(Arc::clone(&process), &self.settings.block)).await {
+            Ok(Ok(tab)) => Ok(tab),
+            Ok(Err(error)) => Err(no_tab(error)),
+            Err(_) => {
+                let mut browser = self.browser.lock().await;
+                browser.current.take_if(|current| Arc::ptr_eq(current, &process));
+                Err(no_tab("Chromium does not answer"))
+            }
+        }
     }
 
     /// An idle tab of `process`; those of other processes and those that are worn out are closed.
@@ -102,7 +123,10 @@ impl Pool {
             Ok(process) => Arc::new(process),
             // It ran before, so that it will probably run again.
             Err(error) if !browser.started.is_empty() => {
-                return Err(Outcome::Network { detail: error.to_string() }.into());
+                return Err(Outcome::Network {
+                    detail: error.to_string(),
+                }
+                .into());
             }
             Err(error) => return Err(error),
         };
@@ -166,13 +190,17 @@ impl Deref for Lease {
     type Target = Tab;
 
     fn deref(&self) -> &Tab {
-        self.tab.as_ref().expect("a lease has its tab until it is dropped")
+        self.tab
+            .as_ref()
+            .expect("a lease has its tab until it is dropped")
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (Some(tab), Some(permit)) = (self.tab.take(), self.permit.take()) else { return };
+        let (Some(tab), Some(permit)) = (self.tab.take(), self.permit.take()) else {
+            return;
+        };
         let pool = Arc::clone(&self.pool);
         self.runtime.spawn(async move {
             if !pool.is_worn_out(&tab) && tab.leave().await {
@@ -187,6 +215,9 @@ fn closed() -> FetchError {
     FetchError::Unavailable("the browser was closed".to_owned())
 }
 
-fn no_tab(error: &CommandError) -> FetchError {
-    Outcome::Network { detail: format!("a browser tab cannot be opened: {error}") }.into()
+fn no_tab(why: impl Display) -> FetchError {
+    Outcome::Network {
+        detail: format!("a browser tab cannot be opened: {why}"),
+    }
+    .into()
 }

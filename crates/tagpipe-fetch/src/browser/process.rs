@@ -79,11 +79,18 @@ impl Process {
         // From here on the reaper removes it.
         let profile = profile.keep();
         let complaints = Complaints::collect(child.stderr.take());
-        let (Some(to), Some(from), Some(group)) = (child.stdin.take(), child.stdout.take(), child.id()) else {
+        let (Some(to), Some(from), Some(group)) = (child.stdin.take(), child.stdout.take(), child.id())
+        else {
             return Err(unavailable("it has no pipes"));
         };
         let connection = Connection::start(to, from);
-        let process = Process { connection, group, profile, gone: await_end(child), _lock: lock };
+        let process = Process {
+            connection,
+            group,
+            profile,
+            gone: await_end(child),
+            _lock: lock,
+        };
         let what = match timeout(START_LIMIT, process.greet()).await {
             Ok(Ok(())) => return Ok(process),
             Ok(Err(error)) => error.to_string(),
@@ -94,9 +101,18 @@ impl Process {
     }
 
     async fn greet(&self) -> Result<(), super::connection::CommandError> {
-        let version = self.connection.call(None, "Browser.getVersion", json!({})).await?;
-        tracing::debug!(product = version["product"].as_str(), pid = self.group, "Chromium started");
-        self.connection.call(None, "Browser.setDownloadBehavior", json!({ "behavior": "deny" })).await?;
+        let version = self
+            .connection
+            .call(None, "Browser.getVersion", json!({}))
+            .await?;
+        tracing::debug!(
+            product = version["product"].as_str(),
+            pid = self.group,
+            "Chromium started"
+        );
+        self.connection
+            .call(None, "Browser.setDownloadBehavior", json!({ "behavior": "deny" }))
+            .await?;
         Ok(())
     }
 
@@ -193,7 +209,10 @@ fn flags(profile: &Path, settings: &BrowserSettings) -> Vec<String> {
 
 fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .unwrap_or_default();
     ids.split_ascii_whitespace().nth(1) == Some("0")
 }
 
@@ -210,7 +229,10 @@ fn await_end(mut child: Child) -> watch::Receiver<bool> {
 }
 
 async fn kill_group(group: u32) {
-    let killed = Command::new("/bin/sh").args(["-c", &format!("kill -KILL -- -{group}")]).status().await;
+    let killed = Command::new("/bin/sh")
+        .args(["-c", &format!("kill -KILL -- -{group}")])
+        .status()
+        .await;
     if let Err(error) = killed {
         tracing::warn!(%error, pid = group, "Chromium cannot be killed");
     }
@@ -244,9 +266,9 @@ impl Complaints {
     fn last(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);
-        text.lines().rfind(|line| !line.trim().is_empty()).map_or_else(String::new, |line| {
-            format!(" (it says: {})", shown(line))
-        })
+        text.lines()
+            .rfind(|line| !line.trim().is_empty())
+            .map_or_else(String::new, |line| format!(" (it says: {})", shown(line)))
     }
 }
 
@@ -261,24 +283,41 @@ fn make_profile(temp: &Path) -> io::Result<(TempDir, File)> {
 /// Removes the profile folders whose owner is gone, in case the reaper was killed as well.
 fn sweep(temp: &Path) {
     let Ok(entries) = fs::read_dir(temp) else { return };
-    for folder in entries.flatten().map(|entry| entry.path()).filter(|path| is_abandoned(path)) {
+    for folder in entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| is_abandoned(path))
+    {
         match fs::remove_dir_all(&folder) {
             Ok(()) => tracing::info!(folder = %folder.display(), "removed an abandoned profile folder"),
-            Err(error) => tracing::debug!(%error, folder = %folder.display(), "an abandoned profile folder remains"),
+            Err(error) => {
+                tracing::debug!(%error, folder = %folder.display(), "an abandoned profile folder remains")
+            }
         }
     }
 }
 
 /// The process number in the name may belong to another machine's or container's process, therefore the lock as well.
 fn is_abandoned(folder: &Path) -> bool {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some(owner) = name.strip_prefix(FOLDER_PREFIX).and_then(|rest| rest.split('-').next()) else { return false };
+    let name = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let Some(owner) = name
+        .strip_prefix(FOLDER_PREFIX)
+        .and_then(|rest| rest.split('-').next())
+    else {
+        return false;
+    };
     let is_number = owner.parse::<u32>().is_ok();
     is_number && !Path::new("/proc").join(owner).exists() && is_unlocked(&folder.join(LOCK_FILE))
 }
 
 fn is_unlocked(lock: &Path) -> bool {
-    File::open(lock).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |file| file.try_lock().is_ok())
+    File::open(lock).map_or_else(
+        |error| error.kind() == io::ErrorKind::NotFound,
+        |file| file.try_lock().is_ok(),
+    )
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ use crate::http::exchange::{MOST_REDIRECTS, network};
 use crate::shown::shown;
 use crate::status::{self, Head};
 
+/// A service worker would answer for the site from its own store, and ask for it past all that is decided here.
+const NO_WORKERS: &str = "delete Navigator.prototype.serviceWorker";
+
 /// Until a healthy tab has left its page.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -46,18 +49,40 @@ impl Tab {
     pub(super) async fn open(process: Arc<Process>, block: &[String]) -> Result<Tab, CommandError> {
         let connection = &process.connection;
         let created = connection
-            .call(None, "Target.createTarget", json!({ "url": "about:blank", "newWindow": true }))
+            .call(
+                None,
+                "Target.createTarget",
+                json!({ "url": "about:blank", "newWindow": true }),
+            )
             .await?;
         let target = text(&created["targetId"]);
-        let attached =
-            connection.call(None, "Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await?;
+        let attached = connection
+            .call(
+                None,
+                "Target.attachToTarget",
+                json!({ "targetId": target, "flatten": true }),
+            )
+            .await?;
         let session = text(&attached["sessionId"]);
         let events = Arc::new(TabEvents::new(&target, &session));
         connection.listen(&session, Arc::clone(&events) as Arc<dyn Listener>);
-        let tab = Tab { target, session, events, born: Instant::now(), pages: 0, process };
-        for (method, params) in
-            [("Inspector.enable", json!({})), ("Page.enable", json!({})), ("Fetch.enable", intercepted(block))]
-        {
+        let tab = Tab {
+            target,
+            session,
+            events,
+            born: Instant::now(),
+            pages: 0,
+            process,
+        };
+        for (method, params) in [
+            ("Inspector.enable", json!({})),
+            ("Page.enable", json!({})),
+            ("Fetch.enable", intercepted(block)),
+            (
+                "Page.addScriptToEvaluateOnNewDocument",
+                json!({ "source": NO_WORKERS }),
+            ),
+        ] {
             tab.call(method, params).await?;
         }
         Ok(tab)
@@ -82,7 +107,9 @@ impl Tab {
     /// Goes to `url` and waits until its document begins to arrive.
     pub(super) async fn go(&self, url: &Url, deadline: Instant) -> Result<(), Outcome> {
         self.events.begin(url);
-        let slow = || Outcome::Timeout { waited_for: format!("an answer of `{url}`") };
+        let slow = || Outcome::Timeout {
+            waited_for: format!("an answer of `{url}`"),
+        };
         let command = self.call("Page.navigate", json!({ "url": url.as_str() }));
         let answer = timeout_at(deadline, command).await.map_err(|_| slow())?;
         if let Some(outcome) = self.events.refusal() {
@@ -92,9 +119,14 @@ impl Tab {
         if let Some(error) = answer["errorText"].as_str() {
             return Err(network(url, net_error(error)));
         }
-        let Some(document) = answer["loaderId"].as_str() else { return Ok(()) };
+        let Some(document) = answer["loaderId"].as_str() else {
+            return Ok(());
+        };
         let arrived = self.until(|now| now.document == document);
-        timeout_at(deadline, arrived).await.map_err(|_| slow())?.map_err(|outcome| outcome.at(url))
+        timeout_at(deadline, arrived)
+            .await
+            .map_err(|_| slow())?
+            .map_err(|outcome| outcome.at(url))
     }
 
     /// The document that is shown, to be compared with a later one.
@@ -104,7 +136,9 @@ impl Tab {
 
     /// Waits until another document than `old` is shown.
     pub(super) async fn next_document(&self, old: &str, url: &Url) -> Result<(), Outcome> {
-        self.until(|now| now.document != old).await.map_err(|stop| stop.at(url))
+        self.until(|now| now.document != old)
+            .await
+            .map_err(|stop| stop.at(url))
     }
 
     /// Runs `expression` in the current document, in a world of its own that the page's script cannot touch,
@@ -118,7 +152,10 @@ impl Tab {
     }
 
     async fn evaluate(&self, expression: &str, url: &Url) -> Result<Ran, Outcome> {
-        let world = self.call("Page.createIsolatedWorld", json!({ "frameId": self.target, "worldName": "tagpipe" }));
+        let world = self.call(
+            "Page.createIsolatedWorld",
+            json!({ "frameId": self.target, "worldName": "tagpipe" }),
+        );
         let context = match world.await {
             Ok(world) => world["executionContextId"].clone(),
             Err(CommandError::Refused { .. }) => return Ok(Ran::Interrupted),
@@ -131,8 +168,12 @@ impl Tab {
             "returnByValue": true,
         });
         match self.call("Runtime.evaluate", params).await {
-            Ok(answer) if answer["exceptionDetails"].is_null() => Ok(Ran::Value(answer["result"]["value"].clone())),
-            Ok(answer) => Err(Outcome::LayoutChanged { detail: exception(&answer["exceptionDetails"]) }),
+            Ok(answer) if answer["exceptionDetails"].is_null() => {
+                Ok(Ran::Value(answer["result"]["value"].clone()))
+            }
+            Ok(answer) => Err(Outcome::LayoutChanged {
+                detail: exception(&answer["exceptionDetails"]),
+            }),
             // The page moved on, and its world with it.
             Err(CommandError::Refused { .. }) => Ok(Ran::Interrupted),
             Err(error) => Err(self.broken(url, &error)),
@@ -142,16 +183,24 @@ impl Tab {
     /// Leaves the page, so that its script neither runs nor asks the site for anything any longer.
     /// False when the tab does not do so and should not be used again.
     pub(super) async fn leave(&self) -> bool {
-        self.events.change(|now| now.origin = None);
+        self.events.begin_leaving();
         let command = self.call("Page.navigate", json!({ "url": "about:blank" }));
         let deadline = Instant::now() + LEAVE_LIMIT;
-        let Ok(Ok(answer)) = timeout_at(deadline, command).await else { return false };
+        let Ok(Ok(answer)) = timeout_at(deadline, command).await else {
+            return false;
+        };
         let document = text(&answer["loaderId"]);
-        matches!(timeout_at(deadline, self.until(|now| now.document == document)).await, Ok(Ok(())))
+        matches!(
+            timeout_at(deadline, self.until(|now| now.document == document)).await,
+            Ok(Ok(()))
+        )
     }
 
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, CommandError> {
-        self.process.connection.call(Some(&self.session), method, params).await
+        self.process
+            .connection
+            .call(Some(&self.session), method, params)
+            .await
     }
 
     /// Waits for `state`; stops when the tab dies or the page goes astray.
@@ -191,15 +240,19 @@ fn text(value: &Value) -> String {
 }
 
 /// Documents, and what no report needs: of these, `Other` is a site's icon, `Ping` a beacon to a tracker.
-const ASKED_ABOUT: [&str; 9] =
-    ["Document", "Image", "Font", "Media", "TextTrack", "Manifest", "Prefetch", "Ping", "Other"];
+const ASKED_ABOUT: [&str; 6] = ["Document", "Image", "Font", "Media", "Ping", "Other"];
 
 /// What Chromium asks about before it loads it. Documents are asked about once more when their head is there.
 fn intercepted(block: &[String]) -> Value {
-    let mut patterns: Vec<Value> =
-        ASKED_ABOUT.map(|kind| json!({ "resourceType": kind, "requestStage": "Request" })).to_vec();
+    let mut patterns: Vec<Value> = ASKED_ABOUT
+        .map(|kind| json!({ "resourceType": kind, "requestStage": "Request" }))
+        .to_vec();
     patterns.push(json!({ "resourceType": "Document", "requestStage": "Response" }));
-    patterns.extend(block.iter().map(|address| json!({ "urlPattern": address, "requestStage": "Request" })));
+    patterns.extend(
+        block
+            .iter()
+            .map(|address| json!({ "urlPattern": address, "requestStage": "Request" })),
+    );
     json!({ "patterns": patterns })
 }
 
@@ -212,9 +265,15 @@ fn net_error(text: &str) -> String {
 }
 
 fn exception(details: &Value) -> String {
-    let what = details["exception"]["description"].as_str().or(details["text"].as_str()).unwrap_or("an exception");
+    let what = details["exception"]["description"]
+        .as_str()
+        .or(details["text"].as_str())
+        .unwrap_or("an exception");
     let first_line = what.lines().next().unwrap_or_default();
-    format!("the profile's selectors or patterns do not work in the browser: {}", shown(first_line))
+    format!(
+        "the profile's selectors or patterns do not work in the browser: {}",
+        shown(first_line)
+    )
 }
 
 /// Why waiting is over.
@@ -231,6 +290,13 @@ impl Stop {
             Stop::Dead(why) => network(url, why),
         }
     }
+}
+
+/// What becomes of a request that Chromium asks about.
+enum Verdict {
+    Continue,
+    /// For this reason, one of Chromium's own.
+    Fail(&'static str),
 }
 
 /// What the tab shows now.
@@ -280,6 +346,13 @@ impl TabEvents {
         });
     }
 
+    fn begin_leaving(&self) {
+        self.change(|now| {
+            now.origin = None;
+            now.refusal = None;
+        });
+    }
+
     fn now<T>(&self, read: impl Fn(&Now) -> T) -> T {
         read(&self.now.borrow())
     }
@@ -298,18 +371,13 @@ impl TabEvents {
         });
     }
 
-    /// Whether a paused request may go on; otherwise the reason that Chromium is told.
-    fn judge(&self, params: &Value) -> Result<(), &'static str> {
-        let is_document = params["resourceType"] == "Document";
-        if !is_document {
-            return Err("BlockedByClient");
-        }
+    fn judge(&self, params: &Value) -> Verdict {
         // A document in a frame is somebody else's, and never the report.
-        let is_main = params["frameId"].as_str() == Some(&self.main_frame);
-        if !is_main || self.now(|now| now.origin.is_none()) {
-            return Err("BlockedByClient");
-        }
-        let url = Url::parse(params["request"]["url"].as_str().unwrap_or_default()).map_err(|_| "Aborted")?;
+        let is_page = params["resourceType"] == "Document" && params["frameId"] == self.main_frame.as_str();
+        let url = Url::parse(params["request"]["url"].as_str().unwrap_or_default());
+        let (true, Ok(url), true) = (is_page, url, self.now(|now| now.origin.is_some())) else {
+            return Verdict::Fail("BlockedByClient");
+        };
         let refusal = if params["responseErrorReason"].is_string() {
             None
         } else if params["responseStatusCode"].is_number() {
@@ -317,30 +385,48 @@ impl TabEvents {
         } else {
             self.judge_request(&url, params)
         };
-        match refusal {
-            None => Ok(()),
-            Some(outcome) => {
-                self.refuse(outcome);
-                Err("Aborted")
-            }
-        }
+        let Some(outcome) = refusal else {
+            return Verdict::Continue;
+        };
+        self.refuse(outcome);
+        Verdict::Fail("Aborted")
     }
 
     fn judge_request(&self, url: &Url, params: &Value) -> Option<Outcome> {
         let from = self.asked().replace(url.clone()).unwrap_or_else(|| url.clone());
         let same_origin = self.now(|now| now.origin.as_ref() == Some(&url.origin()));
         if !same_origin {
-            return Some(network(&from, format!("a redirect to another site, `{url}`, is not followed")));
+            return Some(network(
+                &from,
+                format!("a redirect to another site, `{url}`, is not followed"),
+            ));
         }
         if params["redirectedRequestId"].is_string() {
             self.change(|now| now.redirects += 1);
         }
         let too_many = self.now(|now| now.redirects > MOST_REDIRECTS);
-        too_many.then(|| network(&from, format!("more than {MOST_REDIRECTS} redirects, at last to `{url}`")))
+        too_many.then(|| {
+            network(
+                &from,
+                format!("more than {MOST_REDIRECTS} redirects, at last to `{url}`"),
+            )
+        })
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Verdict {
+    fn command(&self, request: &Value) -> (&'static str, Value) {
+        match self {
+            Verdict::Continue => ("Fetch.continueRequest", json!({ "requestId": request })),
+            Verdict::Fail(reason) => (
+                "Fetch.failRequest",
+                json!({ "requestId": request, "errorReason": reason }),
+            ),
+        }
     }
 }
 
@@ -349,13 +435,8 @@ impl Listener for TabEvents {
         let post = |method, params| connection.post(Some(&self.session), method, &params);
         match method {
             "Fetch.requestPaused" => {
-                let request = &params["requestId"];
-                match self.judge(params) {
-                    Ok(()) => post("Fetch.continueRequest", json!({ "requestId": request })),
-                    Err(reason) => {
-                        post("Fetch.failRequest", json!({ "requestId": request, "errorReason": reason }));
-                    }
-                }
+                let (method, params) = self.judge(params).command(&params["requestId"]);
+                post(method, params);
             }
             "Page.frameNavigated" if params["frame"]["parentId"].is_null() => {
                 self.change(|now| now.document = text(&params["frame"]["loaderId"]));
@@ -380,11 +461,16 @@ fn judge_answer(url: &Url, params: &Value) -> Option<Outcome> {
     let header = |wanted: &str| {
         let headers = params["responseHeaders"].as_array()?;
         let found = headers.iter().find(|header| {
-            header["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+            header["name"]
+                .as_str()
+                .is_some_and(|name| name.eq_ignore_ascii_case(wanted))
         })?;
         found["value"].as_str()
     };
-    let status = params["responseStatusCode"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+    let status = params["responseStatusCode"]
+        .as_u64()
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(0);
     if matches!(status, 301 | 302 | 303 | 307 | 308) && header("location").is_some() {
         return None;
     }

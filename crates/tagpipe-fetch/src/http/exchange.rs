@@ -45,8 +45,14 @@ impl Exchange {
             .redirect(redirect::Policy::none())
             .referer(false)
             .build()
-            .map_err(|error| FetchError::Unavailable(format!("HTTP cannot be used: {}", root_cause(&error))))?;
-        Ok(Exchange { client, timeout: settings.timeout, max_bytes: settings.max_bytes })
+            .map_err(|error| {
+                FetchError::Unavailable(format!("HTTP cannot be used: {}", root_cause(&error)))
+            })?;
+        Ok(Exchange {
+            client,
+            timeout: settings.timeout,
+            max_bytes: settings.max_bytes,
+        })
     }
 
     /// The body of the page at `url`, and where it was found after redirects on its own origin.
@@ -73,7 +79,11 @@ impl Exchange {
     ) -> Result<T, Outcome> {
         tokio::time::timeout(self.timeout, work)
             .await
-            .unwrap_or_else(|_| Err(Outcome::Timeout { waited_for: format!("the whole answer of `{url}`") }))
+            .unwrap_or_else(|_| {
+                Err(Outcome::Timeout {
+                    waited_for: format!("the whole answer of `{url}`"),
+                })
+            })
     }
 
     /// The first answer that is not a redirect.
@@ -87,10 +97,16 @@ impl Exchange {
             }
             current = redirect_target(&current, header(response.headers(), &LOCATION), leash)?;
             if seen.contains(&current) {
-                return Err(network(url, format!("redirects lead in a circle, back to `{current}`")));
+                return Err(network(
+                    url,
+                    format!("redirects lead in a circle, back to `{current}`"),
+                ));
             }
             if seen.len() > MOST_REDIRECTS {
-                return Err(network(url, format!("more than {MOST_REDIRECTS} redirects, at last to `{current}`")));
+                return Err(network(
+                    url,
+                    format!("more than {MOST_REDIRECTS} redirects, at last to `{current}`"),
+                ));
             }
             seen.push(current.clone());
         }
@@ -99,7 +115,9 @@ impl Exchange {
     async fn ask(&self, url: &Url) -> Result<Response, Outcome> {
         self.client.get(url.clone()).send().await.map_err(|error| {
             if error.is_timeout() {
-                Outcome::Timeout { waited_for: format!("a connection to `{url}`") }
+                Outcome::Timeout {
+                    waited_for: format!("a connection to `{url}`"),
+                }
             } else {
                 network(url, root_cause(&error))
             }
@@ -120,15 +138,22 @@ pub(crate) async fn read_body(response: Response, url: &Url, limit: u64) -> Resu
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| network(url, format!("the answer broke off: {}", root_cause(&error))))?;
+        let chunk =
+            chunk.map_err(|error| network(url, format!("the answer broke off: {}", root_cause(&error))))?;
         let room = limit - bytes.len();
         if chunk.len() > room {
             bytes.extend_from_slice(&chunk[..room]);
-            return Ok(Body { bytes, complete: false });
+            return Ok(Body {
+                bytes,
+                complete: false,
+            });
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Body { bytes, complete: true })
+    Ok(Body {
+        bytes,
+        complete: true,
+    })
 }
 
 /// What the head of `response` leads to, if it is not a page.
@@ -156,12 +181,17 @@ pub(crate) fn redirect_target(current: &Url, location: Option<&str>, leash: Leas
     if allowed {
         Ok(target)
     } else {
-        Err(network(current, format!("a redirect to another site, `{target}`, is not followed")))
+        Err(network(
+            current,
+            format!("a redirect to another site, `{target}`, is not followed"),
+        ))
     }
 }
 
 pub(crate) fn network(url: &Url, what: impl std::fmt::Display) -> Outcome {
-    Outcome::Network { detail: format!("cannot read `{url}`: {what}") }
+    Outcome::Network {
+        detail: format!("cannot read `{url}`: {what}"),
+    }
 }
 
 pub(crate) fn too_large(url: &Url, limit: u64) -> Outcome {

@@ -43,7 +43,9 @@ impl HttpFetcher {
     /// [`FetchError::Unavailable`] when the system's root certificates cannot be used or the user agent is
     /// not a valid header.
     pub fn new(settings: &HttpSettings) -> Result<HttpFetcher, FetchError> {
-        Ok(HttpFetcher { exchange: Exchange::new(settings)? })
+        Ok(HttpFetcher {
+            exchange: Exchange::new(settings)?,
+        })
     }
 }
 
@@ -51,8 +53,14 @@ impl HttpFetcher {
 impl Fetcher for HttpFetcher {
     async fn open(&self, _kind: PageKind, url: &Url) -> Result<OpenPage, FetchError> {
         let (document, url) = read(&self.exchange, url).await?;
-        let pager = HttpPager { exchange: self.exchange.clone(), url };
-        Ok(OpenPage { document, pager: Box::new(pager) })
+        let pager = HttpPager {
+            exchange: self.exchange.clone(),
+            url,
+        };
+        Ok(OpenPage {
+            document,
+            pager: Box::new(pager),
+        })
     }
 
     async fn close(&self) {}
@@ -68,8 +76,12 @@ struct HttpPager {
 impl Pager for HttpPager {
     async fn next(&mut self, next: &Next) -> Result<Document, FetchError> {
         let Next::Link(href) = next else {
-            let detail = "the pager needs a browser: its next page is behind a button, not a link (`--fetch browser`)";
-            return Err(Outcome::LayoutChanged { detail: detail.to_owned() }.into());
+            let detail =
+                "the pager needs a browser: its next page is behind a button, not a link (`--fetch browser`)";
+            return Err(Outcome::LayoutChanged {
+                detail: detail.to_owned(),
+            }
+            .into());
         };
         let target = page_link(&self.url, href)?;
         let (document, url) = read(&self.exchange, &target).await?;
@@ -84,7 +96,14 @@ async fn read(exchange: &Exchange, url: &Url) -> Result<(Document, Url), Outcome
     let bytes = body.len() as u64;
     let html = String::from_utf8(body)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    Ok((Document { html, bytes, elapsed: start.elapsed() }, url))
+    Ok((
+        Document {
+            html,
+            bytes,
+            elapsed: start.elapsed(),
+        },
+        url,
+    ))
 }
 
 /// The URL that `href`, a pager's link, leads to from `current`.
@@ -108,7 +127,8 @@ pub(crate) fn page_link(current: &Url, href: &str) -> Result<Url, Outcome> {
 /// Whether both paths name the same page, however their characters are escaped.
 fn same_path(one: &Url, other: &Url) -> bool {
     let segments = |url: &Url| -> Option<Vec<Vec<u8>>> {
-        url.path_segments().map(|parts| parts.map(|part| percent_decode_str(part).collect()).collect())
+        url.path_segments()
+            .map(|parts| parts.map(|part| percent_decode_str(part).collect()).collect())
     };
     segments(one) == segments(other)
 }
@@ -119,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_pager_link_may_change_the_query_only() {
-        let current = Url::parse("http://a.test/pop-report/Pok%C3%A9mon/Farfetch'd?setName=X").expect("a URL");
+        let current =
+            Url::parse("http://a.test/pop-report/Pok%C3%A9mon/Farfetch'd?setName=X").expect("a URL");
         let check = |href: &str, expected: Result<&str, &str>| match (page_link(&current, href), expected) {
             (Ok(url), Ok(end)) => assert_eq!(url.as_str(), format!("http://a.test{end}"), "{href}"),
             (Err(outcome), Err(end)) => assert!(outcome.to_string().ends_with(end), "{href}: {outcome}"),
@@ -127,12 +148,27 @@ mod tests {
         };
         check("?page=2", Ok("/pop-report/Pok%C3%A9mon/Farfetch'd?page=2"));
         check("?page=2#rows", Ok("/pop-report/Pok%C3%A9mon/Farfetch'd?page=2"));
-        check("/pop-report/Pokémon/Farfetch%27d?page=2", Ok("/pop-report/Pok%C3%A9mon/Farfetch%27d?page=2"));
+        check(
+            "/pop-report/Pokémon/Farfetch%27d?page=2",
+            Ok("/pop-report/Pok%C3%A9mon/Farfetch%27d?page=2"),
+        );
         check("/pop-report/Pokémon", Err("which is another page"));
-        check("/pop-report%2FPokémon/Farfetch'd?page=2", Err("which is another page"));
-        check("//b.test/pop-report/Pok%C3%A9mon/Farfetch'd?page=2", Err("which is another site"));
-        check("https://a.test/pop-report/Pok%C3%A9mon/Farfetch'd?page=2", Err("which is another site"));
-        check("http://a.test:81/pop-report/Pok%C3%A9mon/Farfetch'd?page=2", Err("which is another site"));
+        check(
+            "/pop-report%2FPokémon/Farfetch'd?page=2",
+            Err("which is another page"),
+        );
+        check(
+            "//b.test/pop-report/Pok%C3%A9mon/Farfetch'd?page=2",
+            Err("which is another site"),
+        );
+        check(
+            "https://a.test/pop-report/Pok%C3%A9mon/Farfetch'd?page=2",
+            Err("which is another site"),
+        );
+        check(
+            "http://a.test:81/pop-report/Pok%C3%A9mon/Farfetch'd?page=2",
+            Err("which is another site"),
+        );
         check("javascript:void(0)", Err("which is another site"));
         check("http://[", Err("which is not a URL"));
     }

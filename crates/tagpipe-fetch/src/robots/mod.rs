@@ -9,8 +9,8 @@ use tagpipe_core::outcome::Outcome;
 use url::Url;
 
 use crate::FetchError;
-use crate::http::{Exchange, HttpSettings};
 use crate::http::exchange::{Leash, network, read_body, refusal};
+use crate::http::{Exchange, HttpSettings};
 pub use rules::{PRODUCT_TOKEN, Robots};
 
 mod rules;
@@ -29,7 +29,9 @@ impl Robots {
     /// [`FetchError::Unavailable`] as [`crate::HttpFetcher::new`].
     pub async fn read(settings: &HttpSettings, origin: &Url) -> Result<Robots, FetchError> {
         let exchange = Exchange::new(settings)?;
-        let url = origin.join("/robots.txt").map_err(|_| network(origin, "not the address of a site"))?;
+        let url = origin
+            .join("/robots.txt")
+            .map_err(|_| network(origin, "not the address of a site"))?;
         Ok(exchange.in_time(&url, ask(&exchange, &url)).await?)
     }
 }
@@ -39,7 +41,11 @@ async fn ask(exchange: &Exchange, url: &Url) -> Result<Robots, Outcome> {
     match response.status().as_u16() {
         200..=299 => {
             let body = read_body(response, &url, MOST_BYTES).await?;
-            let whole_lines = if body.complete { body.bytes.len() } else { end_of_last_line(&body.bytes) };
+            let whole_lines = if body.complete {
+                body.bytes.len()
+            } else {
+                end_of_last_line(&body.bytes)
+            };
             Ok(Robots::parse(&body.bytes[..whole_lines], PRODUCT_TOKEN))
         }
         429 | 500.. => Err(refusal(&response, &url).unwrap_or_else(|| network(&url, "refused"))),
@@ -50,5 +56,8 @@ async fn ask(exchange: &Exchange, url: &Url) -> Result<Robots, Outcome> {
 
 /// Half a rule would forbid or allow more than the whole one.
 fn end_of_last_line(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(0)
+    bytes
+        .iter()
+        .rposition(|byte| matches!(byte, b'\n' | b'\r'))
+        .unwrap_or(0)
 }

@@ -41,7 +41,11 @@ impl Robots {
         let mut own = Robots::default();
         let mut everyones = Robots::default();
         let mut has_own = false;
-        let mut group = Group { own: false, everyone: true, open: false };
+        let mut group = Group {
+            own: false,
+            everyone: true,
+            open: false,
+        };
         for (key, value) in lines(body) {
             if key == Key::UserAgent {
                 group.name(value, token);
@@ -102,10 +106,17 @@ struct Group {
 impl Group {
     fn name(&mut self, agent: &[u8], token: &str) {
         if !self.open {
-            *self = Group { own: false, everyone: false, open: true };
+            *self = Group {
+                own: false,
+                everyone: false,
+                open: true,
+            };
         }
         // A product token ends where a version or a comment begins: `tagpipe/1.0`.
-        let end = agent.iter().position(|byte| !is_token(*byte)).unwrap_or(agent.len());
+        let end = agent
+            .iter()
+            .position(|byte| !is_token(*byte))
+            .unwrap_or(agent.len());
         self.own |= agent[..end].eq_ignore_ascii_case(token.as_bytes());
         self.everyone |= agent.starts_with(b"*");
     }
@@ -122,13 +133,19 @@ impl Rule {
             Some(pattern) => (pattern, true),
             None => (value, false),
         };
-        (!value.is_empty()).then(|| Rule { allow, pattern: spell(pattern), anchored })
+        (!value.is_empty()).then(|| Rule {
+            allow,
+            pattern: spell(pattern),
+            anchored,
+        })
     }
 
     fn matches(&self, path: &[u8]) -> bool {
         let mut parts = self.pattern.split(|byte| *byte == b'*');
         let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = path.strip_prefix(first) else { return false };
+        let Some(mut rest) = path.strip_prefix(first) else {
+            return false;
+        };
         let mut parts: Vec<&[u8]> = parts.collect();
         let last = if self.anchored { parts.pop() } else { None };
         for part in &parts {
@@ -160,18 +177,19 @@ enum Key {
 /// The lines that say something to a crawler; all others are passed over.
 fn lines(body: &[u8]) -> impl Iterator<Item = (Key, &[u8])> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    body.split(|byte| matches!(byte, b'\n' | b'\r' | 0)).filter_map(|line| {
-        let line = line.split(|byte| *byte == b'#').next()?;
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let key = match line[..colon].trim_ascii().to_ascii_lowercase().as_slice() {
-            b"user-agent" => Key::UserAgent,
-            b"allow" => Key::Allow,
-            b"disallow" => Key::Disallow,
-            b"crawl-delay" => Key::CrawlDelay,
-            _ => return None,
-        };
-        Some((key, line[colon + 1..].trim_ascii()))
-    })
+    body.split(|byte| matches!(byte, b'\n' | b'\r' | 0))
+        .filter_map(|line| {
+            let line = line.split(|byte| *byte == b'#').next()?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let key = match line[..colon].trim_ascii().to_ascii_lowercase().as_slice() {
+                b"user-agent" => Key::UserAgent,
+                b"allow" => Key::Allow,
+                b"disallow" => Key::Disallow,
+                b"crawl-delay" => Key::CrawlDelay,
+                _ => return None,
+            };
+            Some((key, line[colon + 1..].trim_ascii()))
+        })
 }
 
 fn parse_delay(value: &[u8]) -> Option<Duration> {
@@ -179,7 +197,11 @@ fn parse_delay(value: &[u8]) -> Option<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
         return None;
     }
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY))
+    Some(
+        Duration::try_from_secs_f64(seconds)
+            .unwrap_or(LONGEST_DELAY)
+            .min(LONGEST_DELAY),
+    )
 }
 
 /// The common spelling of a path or pattern, in which equal ones are equal bytes (RFC 9309, 2.2.2): what need not be
@@ -191,7 +213,11 @@ fn spell(path: &[u8]) -> Vec<u8> {
         if byte == b'%'
             && let Some(decoded) = escaped(tail)
         {
-            if is_unreserved(decoded) { spelled.push(decoded) } else { push_escape(&mut spelled, decoded) }
+            if is_unreserved(decoded) {
+                spelled.push(decoded)
+            } else {
+                push_escape(&mut spelled, decoded)
+            }
             rest = &tail[2..];
             continue;
         }
@@ -217,7 +243,11 @@ fn is_unreserved(byte: u8) -> bool {
 
 fn push_escape(to: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    to.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    to.extend([
+        b'%',
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]);
 }
 
 #[cfg(test)]
@@ -237,32 +267,73 @@ mod tests {
     fn our_own_groups_count_together_and_only_they() {
         let body = "User-agent: *\nDisallow: /\n\nUser-agent: other\nuser-agent: TagPipe/1.0 # us\nDisallow: /a\n\
                     \nUser-agent: third\nDisallow: /c\n\nUser-agent: tagpipe\nDisallow: /b\n";
-        check(body, &[("/", true), ("/a", false), ("/b", false), ("/c", true), ("/robots.txt", true)]);
+        check(
+            body,
+            &[
+                ("/", true),
+                ("/a", false),
+                ("/b", false),
+                ("/c", true),
+                ("/robots.txt", true),
+            ],
+        );
     }
 
     #[test]
     fn without_a_group_of_our_own_everyones_counts() {
-        check("User-agent: tagpipes\nDisallow: /\nUser-agent: *\nDisallow: /a", &[("/a/b", false), ("/b", true)]);
+        check(
+            "User-agent: tagpipes\nDisallow: /\nUser-agent: *\nDisallow: /a",
+            &[("/a/b", false), ("/b", true)],
+        );
         check("User-agent: tagpipes\nDisallow: /", &[("/a", true)]);
-        check("Disallow: /a\nUser-agent: x\nDisallow: /b", &[("/a", false), ("/b", true)]);
+        check(
+            "Disallow: /a\nUser-agent: x\nDisallow: /b",
+            &[("/a", false), ("/b", true)],
+        );
         check("User-agent: tagpipe\nUser-agent: *\nDisallow:", &[("/a", true)]);
     }
 
     #[test]
     fn the_longest_rule_decides_and_allow_wins_a_draw() {
-        let body = "User-agent: *\nDisallow: /example/page\nAllow: /example/page.html\nDisallow: /x\nAllow: /x";
-        check(body, &[("/example/page.html", true), ("/example/page.gif", false), ("/x", true)]);
-        check("User-agent: *\nDisallow: /\nAllow: /$", &[("/", true), ("/a", false)]);
-        check("User-agent: *\nAllow: /a*b\nDisallow: /a/", &[("/a/b", true), ("/a/c", false)]);
+        let body =
+            "User-agent: *\nDisallow: /example/page\nAllow: /example/page.html\nDisallow: /x\nAllow: /x";
+        check(
+            body,
+            &[
+                ("/example/page.html", true),
+                ("/example/page.gif", false),
+                ("/x", true),
+            ],
+        );
+        check(
+            "User-agent: *\nDisallow: /\nAllow: /$",
+            &[("/", true), ("/a", false)],
+        );
+        check(
+            "User-agent: *\nAllow: /a*b\nDisallow: /a/",
+            &[("/a/b", true), ("/a/c", false)],
+        );
     }
 
     #[test]
     fn stars_and_dollar_match_as_in_the_rfc() {
-        check("User-agent: *\nDisallow: *.gif$", &[("/a.gif", false), ("/a.gif?x", true), ("/a.gif/b.gif", false)]);
-        check("User-agent: *\nDisallow: /*?page=", &[("/pop-report?page=2", false), ("/pop-report", true)]);
-        check("User-agent: *\nDisallow: /a***b", &[("/axxb", false), ("/ab", false), ("/a", true)]);
+        check(
+            "User-agent: *\nDisallow: *.gif$",
+            &[("/a.gif", false), ("/a.gif?x", true), ("/a.gif/b.gif", false)],
+        );
+        check(
+            "User-agent: *\nDisallow: /*?page=",
+            &[("/pop-report?page=2", false), ("/pop-report", true)],
+        );
+        check(
+            "User-agent: *\nDisallow: /a***b",
+            &[("/axxb", false), ("/ab", false), ("/a", true)],
+        );
         check("User-agent: *\nDisallow: /a$b", &[("/a$bc", false), ("/a", true)]);
-        check("User-agent: *\nDisallow: /ab*b$", &[("/ab", true), ("/abb", false)]);
+        check(
+            "User-agent: *\nDisallow: /ab*b$",
+            &[("/ab", true), ("/abb", false)],
+        );
         check("User-agent: *\nDisallow: $", &[("/", true)]);
     }
 
@@ -287,12 +358,14 @@ mod tests {
 
     #[test]
     fn odd_files_are_read_for_what_they_say() {
-        check("\u{feff}USER-AGENT : *\r\nDISALLOW:/a\r\rDisallow /b\nDisallow: /c # d\n<html>", &[
-            ("/a", false),
-            ("/b", true),
-            ("/c", false),
-        ]);
-        check("<!doctype html><html><body>not found</body></html>", &[("/", true)]);
+        check(
+            "\u{feff}USER-AGENT : *\r\nDISALLOW:/a\r\rDisallow /b\nDisallow: /c # d\n<html>",
+            &[("/a", false), ("/b", true), ("/c", false)],
+        );
+        check(
+            "<!doctype html><html><body>not found</body></html>",
+            &[("/", true)],
+        );
         check("", &[("/", true)]);
         let long = format!("User-agent: *\nDisallow: /{}$\nDisallow: /b", "x*".repeat(50_000));
         check(&long, &[("/b", false), ("/xx", true)]);
@@ -301,11 +374,18 @@ mod tests {
     #[test]
     fn crawl_delay_is_our_groups_first() {
         let check = |body: &str, expected: Option<Duration>| {
-            assert_eq!(Robots::parse(body.as_bytes(), PRODUCT_TOKEN).crawl_delay(), expected, "{body:?}");
+            assert_eq!(
+                Robots::parse(body.as_bytes(), PRODUCT_TOKEN).crawl_delay(),
+                expected,
+                "{body:?}"
+            );
         };
         let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
         check("User-agent: *\nCrawl-delay: 4.5\nCrawl-delay: 9", seconds(4.5));
-        check("User-agent: *\nCrawl-delay: 9\nUser-agent: tagpipe\nDisallow: /a", None);
+        check(
+            "User-agent: *\nCrawl-delay: 9\nUser-agent: tagpipe\nDisallow: /a",
+            None,
+        );
         check("User-agent: *\nCrawl-delay: -1\nCrawl-delay: 2", seconds(2.0));
         check("User-agent: *\nCrawl-delay: nan", None);
         check("User-agent: *\nCrawl-delay: soon", None);

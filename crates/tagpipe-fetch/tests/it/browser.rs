@@ -15,7 +15,10 @@ use crate::site::{Reply, Site};
 
 fn settings() -> BrowserSettings {
     let profile = SiteProfile::builtin();
-    let rules: HashMap<_, _> = PageKind::ALL.into_iter().map(|kind| (kind, profile.wait_rules(kind))).collect();
+    let rules: HashMap<_, _> = PageKind::ALL
+        .into_iter()
+        .map(|kind| (kind, profile.wait_rules(kind)))
+        .collect();
     BrowserSettings {
         executable: None,
         tabs: 1,
@@ -40,7 +43,9 @@ const SCRIPT: &str = "
     const after = (ms, f) => setTimeout(f, ms);";
 
 fn page(script: &str) -> Reply {
-    Reply::html(format!("<!doctype html><title>x</title><body><div id=root></div><script>{SCRIPT}{script}</script>"))
+    Reply::html(format!(
+        "<!doctype html><title>x</title><body><div id=root></div><script>{SCRIPT}{script}</script>"
+    ))
 }
 
 async fn open(fetcher: &BrowserFetcher, site: &Site, target: &str) -> Result<OpenPage, FetchError> {
@@ -61,6 +66,17 @@ async fn error(fetcher: &BrowserFetcher, site: &Site, target: &str) -> String {
     }
 }
 
+/// What `opening` comes to when `event` happens before it ends.
+async fn during(opening: impl Future<Output = String>, event: impl Future<Output = ()>) -> String {
+    tokio::pin!(opening);
+    tokio::select! {
+        biased;
+        early = &mut opening => panic!("ended too early: {early}"),
+        () = event => {}
+    }
+    opening.await
+}
+
 fn rows(html: &str) -> usize {
     // As the browser writes it; the script in the page writes it without quotes.
     html.matches("<tr class=\"MuiTableRow-root\">").count()
@@ -69,33 +85,59 @@ fn rows(html: &str) -> usize {
 #[tokio::test]
 async fn content_is_waited_for_however_it_comes() {
     let site = Site::start(|target| match target {
-        "/two-paints" => page("paint([], '1-3 of 3'); after(80, () => { paint(['a'], '1-3 of 3');
-            after(80, () => paint(['a', 'b', 'c'], '1-3 of 3')); });"),
-        "/no-pager" => page("after(50, () => { paint(['a'], ''); after(100, () => paint(['a', 'b', 'c'], '')); });"),
-        "/totals" => page("paint(['a', 'b', 'TOTALS'], '1-3 of 3');
-            after(600, () => paint(['a', 'b', 'c', 'TOTALS'], '1-3 of 3'));"),
-        "/polling" => page("setInterval(() => { fetch('/poll'); root.dataset.x = Math.random(); }, 5);
-            after(80, () => paint(['a', 'b', 'c'], ''));"),
-        "/alert" => page("alert('x'); confirm('y'); window.onbeforeunload = (e) => e.preventDefault();
-            paint(['a', 'b', 'c'], '');"),
-        "/reload" => page("if (!location.search) location.replace('/reload?again'); else paint(['a', 'b', 'c'], '');"),
+        "/two-paints" => page(
+            "paint([], '1-3 of 3'); after(80, () => { paint(['a'], '1-3 of 3');
+            after(80, () => paint(['a', 'b', 'c'], '1-3 of 3')); });",
+        ),
+        "/no-pager" => {
+            page("after(50, () => { paint(['a'], ''); after(100, () => paint(['a', 'b', 'c'], '')); });")
+        }
+        "/totals" => page(
+            "paint(['a', 'b', 'TOTALS'], '1-3 of 3');
+            after(600, () => paint(['a', 'b', 'c', 'TOTALS'], '1-3 of 3'));",
+        ),
+        "/polling" => page(
+            "setInterval(() => { fetch('/poll'); root.dataset.x = Math.random(); }, 5);
+            after(80, () => paint(['a', 'b', 'c'], ''));",
+        ),
+        "/alert" => page(
+            "alert('x'); confirm('y'); window.onbeforeunload = (e) => e.preventDefault();
+            paint(['a', 'b', 'c'], '');",
+        ),
+        "/reload" => {
+            page("if (!location.search) location.replace('/reload?again'); else paint(['a', 'b', 'c'], '');")
+        }
         "/reload?again" => page("after(50, () => paint(['a', 'b', 'c'], '1-3 of 3'));"),
-        "/tampering" => page("window.MutationObserver = null; window.setTimeout = null; window.Promise = null;
-            paint(['a', 'b', 'c'], '1-3 of 3');"),
+        "/tampering" => page(
+            "window.MutationObserver = null; window.setTimeout = null; window.Promise = null;
+            paint(['a', 'b', 'c'], '1-3 of 3');",
+        ),
         "/empty" => page("after(50, () => paint(['No records to display'], '0-0 of 0'));"),
-        "/flash" => page("paint(['No records to display'], ''); after(60, () => paint(['a', 'b', 'c'], '1-3 of 3'));"),
+        "/flash" => {
+            page("paint(['No records to display'], ''); after(60, () => paint(['a', 'b', 'c'], '1-3 of 3'));")
+        }
         _ => page("after(50, () => root.innerHTML = '<h1>Page Not Found</h1>');"),
     })
     .await;
     let fetcher = BrowserFetcher::new(settings());
     for target in [
-        "/two-paints", "/no-pager", "/polling", "/alert", "/reload", "/tampering", "/flash",
+        "/two-paints",
+        "/no-pager",
+        "/polling",
+        "/alert",
+        "/reload",
+        "/tampering",
+        "/flash",
     ] {
         assert_eq!(rows(&html(&fetcher, &site, target).await), 3, "{target}");
     }
     assert_eq!(rows(&html(&fetcher, &site, "/totals").await), 4);
     assert!(html(&fetcher, &site, "/empty").await.contains("No records"));
-    assert!(html(&fetcher, &site, "/not-found").await.contains("Page Not Found"));
+    assert!(
+        html(&fetcher, &site, "/not-found")
+            .await
+            .contains("Page Not Found")
+    );
     fetcher.close().await;
 }
 
@@ -126,7 +168,11 @@ async fn the_pager_is_followed_by_button_and_by_link() {
         assert!(second.contains(">b<"), "{next:?}: {second}");
     }
     let mut page = open(&fetcher, &site, "/a").await.expect("a page");
-    let error = page.pager.next(&Next::Link("/b".to_owned())).await.expect_err("another page");
+    let error = page
+        .pager
+        .next(&Next::Link("/b".to_owned()))
+        .await
+        .expect_err("another page");
     assert!(error.to_string().ends_with("which is another page"), "{error}");
     assert_eq!(site.count("/b"), 0);
     fetcher.close().await;
@@ -153,18 +199,40 @@ async fn answers_that_are_no_page_are_outcomes() {
     .await;
     let fetcher = BrowserFetcher::new(settings());
     let check = async |target: &str, expected: &str| {
-        let error = error(&fetcher, &site, target).await.replace(other.origin.as_str(), "OTHER/");
+        let error = error(&fetcher, &site, target)
+            .await
+            .replace(other.origin.as_str(), "OTHER/");
         assert_eq!(error, expected, "{target}");
     };
     check("/429", "429, too many requests, retry after 7 s").await;
     check("/503", "HTTP status 503").await;
     check("/404", "the not-found screen on a linked page").await;
     check("/401", "HTTP status 401").await;
-    check("/file", "`SITE/file` is not a page but `application/octet-stream`").await;
-    check("/away", "cannot read `SITE/away`: a redirect to another site, `OTHER/x`, is not followed").await;
-    check("/script-away", "cannot read `SITE/script-away`: a redirect to another site, `OTHER/x`, is not followed").await;
-    check("/circle", "cannot read `SITE/circle`: more than 5 redirects, at last to `SITE/circle`").await;
-    check("/large", "cannot read `SITE/large`: the document is larger than 1000000 bytes").await;
+    check(
+        "/file",
+        "`SITE/file` is not a page but `application/octet-stream`",
+    )
+    .await;
+    check(
+        "/away",
+        "cannot read `SITE/away`: a redirect to another site, `OTHER/x`, is not followed",
+    )
+    .await;
+    check(
+        "/script-away",
+        "cannot read `SITE/script-away`: a redirect to another site, `OTHER/x`, is not followed",
+    )
+    .await;
+    check(
+        "/circle",
+        "cannot read `SITE/circle`: more than 5 redirects, at last to `SITE/circle`",
+    )
+    .await;
+    check(
+        "/large",
+        "cannot read `SITE/large`: the document is larger than 1000000 bytes",
+    )
+    .await;
     check("/broken", "cannot read `SITE/broken`: invalid http response").await;
     assert_eq!(rows(&html(&fetcher, &site, "/back").await), 1);
     assert!(other.targets().is_empty(), "{:?}", other.targets());
@@ -179,20 +247,29 @@ async fn no_content_in_time_is_a_timeout() {
         "/partial" => page("paint(['a'], '1-2 of 2')"),
         "/busy" => page("for (;;);"),
         "/silent" => Reply::raw("").then_stall(),
-        "/no-next" => page("paint(['a'], '1-1 of 2'); root.innerHTML += '<button disabled>chevron_right</button>'"),
+        "/no-next" => {
+            page("paint(['a'], '1-1 of 2'); root.innerHTML += '<button disabled>chevron_right</button>'")
+        }
         "/stuck" => page("paint(['a'], '1-1 of 2', '0')"),
         _ => page("paint(['a', 'b'], '1-2 of 2')"),
     })
     .await;
-    let fetcher = BrowserFetcher::new(BrowserSettings { timeout: Duration::from_secs(3), ..settings() });
+    let fetcher = BrowserFetcher::new(BrowserSettings {
+        timeout: Duration::from_secs(3),
+        ..settings()
+    });
     let nothing = "timed out waiting for rows, tiles, an empty state or a not-found screen";
     assert_eq!(error(&fetcher, &site, "/nothing").await, nothing);
     assert_eq!(error(&fetcher, &site, "/busy").await, nothing);
-    assert_eq!(error(&fetcher, &site, "/silent").await, "timed out waiting for an answer of `SITE/silent`");
+    assert_eq!(
+        error(&fetcher, &site, "/silent").await,
+        "timed out waiting for an answer of `SITE/silent`"
+    );
     assert_eq!(rows(&html(&fetcher, &site, "/partial").await), 1);
-    for (target, expected) in
-        [("/no-next", "a pager button that can be pressed"), ("/stuck", "the rows of the pager's next page")]
-    {
+    for (target, expected) in [
+        ("/no-next", "a pager button that can be pressed"),
+        ("/stuck", "the rows of the pager's next page"),
+    ] {
         let mut page = open(&fetcher, &site, target).await.expect("a page");
         let error = page.pager.next(&Next::Button).await.expect_err("no next page");
         assert_eq!(error.to_string(), format!("timed out waiting for {expected}"));
@@ -205,7 +282,7 @@ async fn no_content_in_time_is_a_timeout() {
 async fn pictures_fonts_films_and_trackers_never_reach_the_site() {
     let site = Site::start(|target| match target {
         "/page" => Reply::html(format!(
-            "<!doctype html><link rel=icon href=/icon.png><link rel=prefetch href=/prefetch><link rel=manifest href=/manifest><link rel=stylesheet href=/style.css><body>
+            "<!doctype html><link rel=icon href=/icon.png><link rel=manifest href=/manifest><link rel=stylesheet href=/style.css><body>
              <img src=/image.png><div style='background: url(/background.png)'>x</div>
              <p style='font-family: F'>text</p><video src=/film.mp4 autoplay></video><audio src=/sound.mp3 autoplay></audio>
              <iframe src=/frame></iframe><object data=/object.png></object><svg><image href=/svg.png></image></svg>
@@ -228,7 +305,11 @@ async fn pictures_fonts_films_and_trackers_never_reach_the_site() {
     targets.sort();
     assert_eq!(targets, ["/data", "/page", "/style.css"]);
     let agent = "user-agent: tagpipe/0.1 (+https://example.test/contact)\r\n";
-    assert!(site.requests().iter().all(|request| request.head.to_lowercase().contains(agent)));
+    assert!(
+        site.requests()
+            .iter()
+            .all(|request| request.head.to_lowercase().contains(agent))
+    );
 }
 
 #[tokio::test]
@@ -252,12 +333,18 @@ async fn a_page_that_was_left_asks_for_nothing_more() {
 #[tokio::test]
 async fn all_open_pages_are_visible_and_run_at_full_speed() {
     let site = Site::start(|_| {
-        page("let n = 0; const step = () => ++n < 20 ? requestAnimationFrame(step)
-            : paint([document.visibilityState], '1-1 of 1'); step();")
+        page(
+            "let n = 0; const step = () => ++n < 20 ? requestAnimationFrame(step)
+            : paint([document.visibilityState], '1-1 of 1'); step();",
+        )
     })
     .await;
-    let fetcher = BrowserFetcher::new(BrowserSettings { tabs: 3, ..settings() });
-    let pages = futures_util::future::join_all(["/1", "/2", "/3"].map(|target| open(&fetcher, &site, target))).await;
+    let fetcher = BrowserFetcher::new(BrowserSettings {
+        tabs: 3,
+        ..settings()
+    });
+    let pages =
+        futures_util::future::join_all(["/1", "/2", "/3"].map(|target| open(&fetcher, &site, target))).await;
     let pages: Vec<OpenPage> = pages.into_iter().map(|page| page.expect("a page")).collect();
     for page in &pages {
         assert!(page.document.html.contains(">visible<"), "{}", page.document.html);
@@ -319,7 +406,7 @@ async fn a_crashed_tab_costs_one_page() {
             chromium::kill(renderer);
         }
     };
-    let (error, ()) = tokio::join!(error(&fetcher, &site, "/never"), crash);
+    let error = during(error(&fetcher, &site, "/never"), crash).await;
     assert_eq!(error, "cannot read `SITE/never`: its tab crashed");
     assert_eq!(rows(&html(&fetcher, &site, "/fine").await), 1);
     fetcher.close().await;
@@ -337,7 +424,7 @@ async fn a_dead_chromium_costs_its_pages_and_is_replaced() {
         site.asked_for("/never").await;
         chromium::kill(chromium::browser(chromium::groups(std::process::id())[0]));
     };
-    let (error, ()) = tokio::join!(error(&fetcher, &site, "/never"), kill);
+    let error = during(error(&fetcher, &site, "/never"), kill).await;
     assert_eq!(error, "cannot read `SITE/never`: Chromium has ended");
     assert_eq!(rows(&html(&fetcher, &site, "/fine").await), 1);
     fetcher.close().await;
@@ -347,14 +434,20 @@ async fn a_dead_chromium_costs_its_pages_and_is_replaced() {
 #[tokio::test]
 async fn worn_out_tabs_and_large_browsers_are_replaced() {
     let site = Site::start(|_| page("paint(['a'], '1-1 of 1')")).await;
-    let fetcher = BrowserFetcher::new(BrowserSettings { recycle_after_pages: 2, recycle_above_bytes: 1, ..settings() });
+    let fetcher = BrowserFetcher::new(BrowserSettings {
+        recycle_after_pages: 2,
+        recycle_above_bytes: 1,
+        ..settings()
+    });
     let held = open(&fetcher, &site, "/1").await.expect("a page");
     let first = chromium::groups(std::process::id());
     drop(held);
     for _ in 0..5 {
         html(&fetcher, &site, "/2").await;
     }
-    chromium::wait_until("the first Chromium is gone", || chromium::members(first[0], "").is_empty());
+    chromium::wait_until("the first Chromium is gone", || {
+        chromium::members(first[0], "").is_empty()
+    });
     assert_eq!(chromium::groups(std::process::id()).len(), 1);
     fetcher.close().await;
 }
@@ -377,15 +470,34 @@ async fn closing_leaves_nothing_and_may_be_repeated() {
 #[tokio::test]
 async fn without_chromium_nothing_can_be_fetched() {
     let executable = Some(PathBuf::from("/no/such/chromium"));
-    let fetcher = BrowserFetcher::new(BrowserSettings { executable, ..settings() });
+    let fetcher = BrowserFetcher::new(BrowserSettings {
+        executable,
+        ..settings()
+    });
     let site = Site::start(|_| page("")).await;
-    let Err(FetchError::Unavailable(text)) = open(&fetcher, &site, "/").await else { panic!("a page") };
-    assert!(text.starts_with("Chromium is not at `/no/such/chromium`"), "{text}");
-    assert!(text.contains("apt-get install chromium") && text.contains("--fetch http"), "{text}");
+    let Err(FetchError::Unavailable(text)) = open(&fetcher, &site, "/").await else {
+        panic!("a page")
+    };
+    assert!(
+        text.starts_with("Chromium is not at `/no/such/chromium`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("apt-get install chromium") && text.contains("--fetch http"),
+        "{text}"
+    );
 
-    let fetcher = BrowserFetcher::new(BrowserSettings { executable: Some("/bin/false".into()), ..settings() });
-    let Err(FetchError::Unavailable(text)) = open(&fetcher, &site, "/").await else { panic!("a page") };
-    assert!(text.starts_with("Chromium did not start: Chromium has ended"), "{text}");
+    let fetcher = BrowserFetcher::new(BrowserSettings {
+        executable: Some("/bin/false".into()),
+        ..settings()
+    });
+    let Err(FetchError::Unavailable(text)) = open(&fetcher, &site, "/").await else {
+        panic!("a page")
+    };
+    assert!(
+        text.starts_with("Chromium did not start: Chromium has ended"),
+        "{text}"
+    );
     fetcher.close().await;
     assert!(chromium::folders(std::process::id()).is_empty());
 }
@@ -397,7 +509,9 @@ async fn rules_that_the_browser_does_not_understand_are_named() {
     settings.rules.get_mut(&PageKind::Years).expect("rules").row = "tr[".to_owned();
     let fetcher = BrowserFetcher::new(settings);
     let outcome = open(&fetcher, &site, "/").await.err();
-    let Some(FetchError::Outcome(Outcome::LayoutChanged { detail })) = outcome else { panic!("{outcome:?}") };
+    let Some(FetchError::Outcome(Outcome::LayoutChanged { detail })) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(detail.contains("'tr['"), "{detail}");
     fetcher.close().await;
 }

@@ -7,16 +7,24 @@ use std::time::{Duration, Instant};
 
 /// Ids of the process groups that `parent` started Chromium in.
 pub(crate) fn groups(parent: u32) -> Vec<u32> {
-    let mut groups: Vec<u32> =
-        processes().into_iter().filter(|process| process.parent == parent).map(|process| process.group).collect();
+    let mut groups: Vec<u32> = processes()
+        .into_iter()
+        .filter(|process| process.parent == parent)
+        .map(|process| process.group)
+        .collect();
     groups.retain(|group| *group != own_group());
     groups
 }
 
 /// Ids of the processes of `group` whose command line contains `part`.
 pub(crate) fn members(group: u32, part: &str) -> Vec<u32> {
-    let of_group = processes().into_iter().filter(|process| process.group == group && process.state != "Z");
-    of_group.filter(|process| command_line(process.id).contains(part)).map(|process| process.id).collect()
+    let of_group = processes()
+        .into_iter()
+        .filter(|process| process.group == group && process.state != "Z");
+    of_group
+        .filter(|process| command_line(process.id).contains(part))
+        .map(|process| process.id)
+        .collect()
 }
 
 /// The browser process itself: it alone has the pipe among its flags and no type.
@@ -30,7 +38,10 @@ pub(crate) fn browser(group: u32) -> u32 {
 }
 
 pub(crate) fn kill(id: u32) {
-    let killed = Command::new("kill").args(["-KILL", &id.to_string()]).status().expect("kill can be run");
+    let killed = Command::new("kill")
+        .args(["-KILL", &id.to_string()])
+        .status()
+        .expect("kill can be run");
     assert!(killed.success());
 }
 
@@ -38,7 +49,9 @@ pub(crate) fn kill(id: u32) {
 pub(crate) fn folders(owner: u32) -> Vec<PathBuf> {
     let prefix = format!("tagpipe-chromium-{owner}-");
     let entries = fs::read_dir(std::env::temp_dir()).expect("a temporary folder");
-    let names = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    let names = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
     names.map(|entry| entry.path()).collect()
 }
 
@@ -60,7 +73,9 @@ struct Process {
 
 fn processes() -> Vec<Process> {
     let entries = fs::read_dir("/proc").expect("Linux").flatten();
-    entries.filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?)).collect()
+    entries
+        .filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
 }
 
 fn process(id: u32) -> Option<Process> {
@@ -69,7 +84,12 @@ fn process(id: u32) -> Option<Process> {
     let state = fields.next()?.to_owned();
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    Some(Process { id, state, parent, group })
+    Some(Process {
+        id,
+        state,
+        parent,
+        group,
+    })
 }
 
 fn own_group() -> u32 {

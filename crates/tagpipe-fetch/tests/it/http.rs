@@ -25,11 +25,17 @@ pub(crate) fn settings() -> HttpSettings {
 }
 
 async fn open(url: &Url) -> Result<OpenPage, FetchError> {
-    HttpFetcher::new(&settings()).expect("a client").open(PageKind::Years, url).await
+    HttpFetcher::new(&settings())
+        .expect("a client")
+        .open(PageKind::Years, url)
+        .await
 }
 
 async fn read(url: &Url) -> Document {
-    open(url).await.unwrap_or_else(|error| panic!("{url}: {error}")).document
+    open(url)
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error}"))
+        .document
 }
 
 async fn outcome(url: &Url) -> Outcome {
@@ -62,9 +68,16 @@ async fn a_page_is_read_with_our_name_and_without_cookies_or_referer() {
     let mut page = open(&site.url("/pop-report/Pokémon")).await.expect("a page");
     assert_eq!(page.document.html, "<p>Pokémon</p>");
     assert_eq!(page.document.bytes, 15);
-    let second = page.pager.next(&Next::Link("?page=2".to_owned())).await.expect("a second page");
+    let second = page
+        .pager
+        .next(&Next::Link("?page=2".to_owned()))
+        .await
+        .expect("a second page");
     assert_eq!(second.html, "second");
-    assert_eq!(site.targets(), ["/pop-report/Pok%C3%A9mon", "/pop-report/Pok%C3%A9mon?page=2"]);
+    assert_eq!(
+        site.targets(),
+        ["/pop-report/Pok%C3%A9mon", "/pop-report/Pok%C3%A9mon?page=2"]
+    );
     for request in site.requests() {
         let head = request.head.to_lowercase();
         assert!(head.contains(&format!("user-agent: {AGENT}\r\n")), "{head}");
@@ -78,7 +91,11 @@ async fn a_pager_leads_nowhere_else() {
     let mut page = open(&site.url("/a")).await.expect("a page");
     let mut next = async |next: Next| page.pager.next(&next).await.expect_err("refused").to_string();
     assert!(next(Next::Button).await.contains("the pager needs a browser"));
-    assert!(next(Next::Link("/b".to_owned())).await.ends_with("leads to `/b`, which is another page"));
+    assert!(
+        next(Next::Link("/b".to_owned()))
+            .await
+            .ends_with("leads to `/b`, which is another page")
+    );
     let elsewhere = next(Next::Link("http://127.0.0.1:1/a".to_owned())).await;
     assert!(elsewhere.ends_with("which is another site"), "{elsewhere}");
     assert_eq!(site.targets(), ["/a"]);
@@ -91,7 +108,8 @@ async fn refusals_are_outcomes() {
         "/429-soon" => Reply::new(429, "Retry-After: -3\r\n", ""),
         "/503" => Reply::new(503, "Retry-After: 999999\r\n", ""),
         "/date" => {
-            let headers = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n";
+            let headers =
+                "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n";
             Reply::new(503, headers, "")
         }
         "/403" => Reply::new(403, "", ""),
@@ -100,11 +118,34 @@ async fn refusals_are_outcomes() {
     .await;
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let cases = [
-        ("/429", Outcome::RateLimited { retry_after: seconds(7) }),
+        (
+            "/429",
+            Outcome::RateLimited {
+                retry_after: seconds(7),
+            },
+        ),
         ("/429-soon", Outcome::RateLimited { retry_after: None }),
-        ("/503", Outcome::Busy { status: 503, retry_after: seconds(3600) }),
-        ("/date", Outcome::Busy { status: 503, retry_after: seconds(30) }),
-        ("/403", Outcome::Busy { status: 403, retry_after: None }),
+        (
+            "/503",
+            Outcome::Busy {
+                status: 503,
+                retry_after: seconds(3600),
+            },
+        ),
+        (
+            "/date",
+            Outcome::Busy {
+                status: 503,
+                retry_after: seconds(30),
+            },
+        ),
+        (
+            "/403",
+            Outcome::Busy {
+                status: 403,
+                retry_after: None,
+            },
+        ),
         ("/404", Outcome::SuspectedSoft404),
     ];
     for (target, expected) in cases {
@@ -122,7 +163,10 @@ async fn redirects_stay_on_their_origin_and_end() {
         "/circle" => Reply::redirect("/elcric"),
         "/elcric" => Reply::redirect("/circle"),
         "/nowhere" => Reply::new(302, "", ""),
-        target => match target.strip_prefix("/stairs/").and_then(|step| step.parse::<u32>().ok()) {
+        target => match target
+            .strip_prefix("/stairs/")
+            .and_then(|step| step.parse::<u32>().ok())
+        {
             Some(5) => Reply::html("up"),
             Some(step) => Reply::redirect(&format!("/stairs/{}", if step == 99 { 99 } else { step + 1 })),
             None => Reply::html("new"),
@@ -132,12 +176,33 @@ async fn redirects_stay_on_their_origin_and_end() {
     assert_eq!(read(&site.url("/old")).await.html, "new");
     assert_eq!(read(&site.url("/stairs/0")).await.html, "up");
     let check = async |target: &str, expected: &str| assert_eq!(detail(&site, target).await, expected);
-    check("/stairs/6", "cannot read `SITE/stairs/6`: more than 5 redirects, at last to `SITE/stairs/12`").await;
-    check("/circle", "cannot read `SITE/circle`: redirects lead in a circle, back to `SITE/circle`").await;
-    check("/stairs/99", "cannot read `SITE/stairs/99`: redirects lead in a circle, back to `SITE/stairs/99`").await;
-    check("/nowhere", "cannot read `SITE/nowhere`: a redirect that does not say where to").await;
-    let away = detail(&site, "/away").await.replace(other.origin.as_str(), "OTHER/");
-    assert_eq!(away, "cannot read `SITE/away`: a redirect to another site, `OTHER/x`, is not followed");
+    check(
+        "/stairs/6",
+        "cannot read `SITE/stairs/6`: more than 5 redirects, at last to `SITE/stairs/12`",
+    )
+    .await;
+    check(
+        "/circle",
+        "cannot read `SITE/circle`: redirects lead in a circle, back to `SITE/circle`",
+    )
+    .await;
+    check(
+        "/stairs/99",
+        "cannot read `SITE/stairs/99`: redirects lead in a circle, back to `SITE/stairs/99`",
+    )
+    .await;
+    check(
+        "/nowhere",
+        "cannot read `SITE/nowhere`: a redirect that does not say where to",
+    )
+    .await;
+    let away = detail(&site, "/away")
+        .await
+        .replace(other.origin.as_str(), "OTHER/");
+    assert_eq!(
+        away,
+        "cannot read `SITE/away`: a redirect to another site, `OTHER/x`, is not followed"
+    );
     assert!(other.targets().is_empty());
 }
 
@@ -146,13 +211,19 @@ async fn large_bodies_are_not_read_to_their_end() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
     let site = Site::start(move |target| match target {
         "/endless" => Reply::raw(format!("{head}\r\n")).then_repeat(vec![b'x'; 8192]),
-        "/200MB" => Reply::raw(format!("{head}Content-Length: 200000000\r\n\r\n")).then_repeat(vec![b'x'; 8192]),
+        "/200MB" => {
+            Reply::raw(format!("{head}Content-Length: 200000000\r\n\r\n")).then_repeat(vec![b'x'; 8192])
+        }
         "/bomb" => {
             let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
             gzip.write_all(&vec![0; 50_000_000]).expect("compressed");
             let bytes = gzip.finish().expect("compressed");
             assert!((bytes.len() as u64) < MOST, "the bomb itself is small");
-            Reply::new(200, "Content-Type: text/html\r\nContent-Encoding: gzip\r\n", bytes)
+            Reply::new(
+                200,
+                "Content-Type: text/html\r\nContent-Encoding: gzip\r\n",
+                bytes,
+            )
         }
         _ => Reply::html(vec![b'x'; usize::try_from(MOST).expect("small")]),
     })
@@ -168,7 +239,9 @@ async fn large_bodies_are_not_read_to_their_end() {
 #[tokio::test]
 async fn broken_answers_are_network_outcomes() {
     let site = Site::start(|target| match target {
-        "/short" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<table>"),
+        "/short" => {
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<table>")
+        }
         "/chunk" => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
         "/gzip" => Reply::new(200, "Content-Encoding: gzip\r\n", "no gzip"),
         "/pdf" => Reply::new(200, "Content-Type: application/pdf\r\n", "%PDF"),
@@ -178,19 +251,30 @@ async fn broken_answers_are_network_outcomes() {
     .await;
     for target in ["/short", "/chunk", "/gzip"] {
         let detail = detail(&site, target).await;
-        assert!(detail.starts_with(&format!("cannot read `SITE{target}`: the answer broke off: ")), "{detail}");
+        assert!(
+            detail.starts_with(&format!("cannot read `SITE{target}`: the answer broke off: ")),
+            "{detail}"
+        );
     }
-    assert_eq!(detail(&site, "/pdf").await, "`SITE/pdf` is not a page but `application/pdf`");
+    assert_eq!(
+        detail(&site, "/pdf").await,
+        "`SITE/pdf` is not a page but `application/pdf`"
+    );
     for target in ["/silence", "/rubbish"] {
         let detail = detail(&site, target).await;
-        assert!(detail.starts_with(&format!("cannot read `SITE{target}`: ")), "{detail}");
+        assert!(
+            detail.starts_with(&format!("cannot read `SITE{target}`: ")),
+            "{detail}"
+        );
         assert_eq!(detail.matches("SITE").count(), 1, "{detail}");
     }
 }
 
 #[tokio::test]
 async fn nobody_there_is_a_network_outcome() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let url = Url::parse(&format!("http://{}/", listener.local_addr().expect("an address"))).expect("a URL");
     drop(listener);
     let expected = format!("cannot read `{url}`: connection refused (os error 111)");
@@ -204,12 +288,18 @@ async fn slow_answers_end_with_the_time_limit() {
         _ => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n<").then_stall(),
     })
     .await;
-    let settings = HttpSettings { timeout: Duration::from_millis(300), ..settings() };
+    let settings = HttpSettings {
+        timeout: Duration::from_millis(300),
+        ..settings()
+    };
     let fetcher = HttpFetcher::new(&settings).expect("a client");
     for target in ["/silent", "/drip"] {
         let url = site.url(target);
         let error = fetcher.open(PageKind::Years, &url).await.err().expect("too slow");
-        assert_eq!(error.to_string(), format!("timed out waiting for the whole answer of `{url}`"));
+        assert_eq!(
+            error.to_string(),
+            format!("timed out waiting for the whole answer of `{url}`")
+        );
     }
 }
 
@@ -217,5 +307,8 @@ async fn slow_answers_end_with_the_time_limit() {
 async fn invalid_utf8_is_replaced() {
     let site = Site::start(|_| Reply::html(b"a\xff\xfeb")).await;
     let document = read(&site.url("/")).await;
-    assert_eq!((document.html.as_str(), document.bytes), ("a\u{fffd}\u{fffd}b", 4));
+    assert_eq!(
+        (document.html.as_str(), document.bytes),
+        ("a\u{fffd}\u{fffd}b", 4)
+    );
 }

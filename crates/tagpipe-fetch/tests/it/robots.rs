@@ -37,7 +37,9 @@ async fn rules_are_obeyed() {
 #[tokio::test]
 async fn no_file_means_no_rules() {
     for status in [400, 401, 403, 404, 410] {
-        let robots = read(move |_| Reply::new(status, "", "User-agent: *\nDisallow: /")).await.expect("no rules");
+        let robots = read(move |_| Reply::new(status, "", "User-agent: *\nDisallow: /"))
+            .await
+            .expect("no rules");
         assert!(robots.allows("/x"), "{status}");
     }
 }
@@ -46,13 +48,22 @@ async fn no_file_means_no_rules() {
 async fn a_site_in_trouble_allows_nothing_for_now() {
     let result = read(|_| Reply::new(503, "Retry-After: 5\r\n", "")).await;
     let retry_after = Some(Duration::from_secs(5));
-    assert_eq!(outcome(result), Outcome::Busy { status: 503, retry_after });
+    assert_eq!(
+        outcome(result),
+        Outcome::Busy {
+            status: 503,
+            retry_after
+        }
+    );
     let result = read(|_| Reply::new(429, "Retry-After: 5\r\n", "")).await;
     assert_eq!(outcome(result), Outcome::RateLimited { retry_after });
     let result = read(|_| Reply::raw("")).await;
     assert!(matches!(outcome(result), Outcome::Network { .. }));
     let site = Site::start(|_| Reply::raw("").then_stall()).await;
-    let hasty = HttpSettings { timeout: Duration::from_millis(200), ..settings() };
+    let hasty = HttpSettings {
+        timeout: Duration::from_millis(200),
+        ..settings()
+    };
     let result = Robots::read(&hasty, &site.origin).await;
     assert!(matches!(outcome(result), Outcome::Timeout { .. }));
 }
@@ -67,8 +78,13 @@ async fn redirects_stay_on_the_host() {
     .expect("rules");
     assert!(!robots.allows("/a") && robots.allows("/b"));
     let result = read(|_| Reply::redirect("http://localhost:1/robots.txt")).await;
-    let Outcome::Network { detail } = outcome(result) else { panic!("not a network outcome") };
-    assert!(detail.ends_with("a redirect to another site, `http://localhost:1/robots.txt`, is not followed"), "{detail}");
+    let Outcome::Network { detail } = outcome(result) else {
+        panic!("not a network outcome")
+    };
+    assert!(
+        detail.ends_with("a redirect to another site, `http://localhost:1/robots.txt`, is not followed"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]

@@ -40,15 +40,24 @@ impl Reply {
     }
 
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Reply {
-        Reply { bytes: bytes.into(), then: Then::Close }
+        Reply {
+            bytes: bytes.into(),
+            then: Then::Close,
+        }
     }
 
     pub(crate) fn then_stall(self) -> Reply {
-        Reply { then: Then::Stall, ..self }
+        Reply {
+            then: Then::Stall,
+            ..self
+        }
     }
 
     pub(crate) fn then_repeat(self, bytes: Vec<u8>) -> Reply {
-        Reply { then: Then::Repeat(bytes), ..self }
+        Reply {
+            then: Then::Repeat(bytes),
+            ..self
+        }
     }
 }
 
@@ -78,7 +87,11 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let origin = format!("http://{}", listener.local_addr().expect("an address"));
         let origin = Url::parse(&origin).expect("a URL");
-        let site = Arc::new(Site { origin, log: watch::Sender::new(Vec::new()), sent: watch::Sender::new(0) });
+        let site = Arc::new(Site {
+            origin,
+            log: watch::Sender::new(Vec::new()),
+            sent: watch::Sender::new(0),
+        });
         let handler = Arc::new(handler);
         let serving = Arc::clone(&site);
         tokio::spawn(async move {
@@ -99,7 +112,11 @@ impl Site {
 
     /// Path and query of all requests so far, in order.
     pub(crate) fn targets(&self) -> Vec<String> {
-        self.log.borrow().iter().map(|request| request.target().to_owned()).collect()
+        self.log
+            .borrow()
+            .iter()
+            .map(|request| request.target().to_owned())
+            .collect()
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -121,7 +138,11 @@ impl Site {
         log.wait_for(asked).await.expect("the site runs");
     }
 
-    async fn answer(&self, stream: TcpStream, handler: &(dyn Fn(&str) -> Reply + Send + Sync)) -> std::io::Result<()> {
+    async fn answer(
+        &self,
+        stream: TcpStream,
+        handler: &(dyn Fn(&str) -> Reply + Send + Sync),
+    ) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

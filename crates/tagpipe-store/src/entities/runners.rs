@@ -5,7 +5,10 @@ use sea_orm::entity::prelude::*;
 /// One row.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "runners")]
-#[expect(missing_docs, reason = "a field is the column of its name; the migration says what it holds")]
+#[expect(
+    missing_docs,
+    reason = "a field is the column of its name; the migration says what it holds"
+)]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub instance: String,

@@ -33,7 +33,11 @@ impl MigrationName for SqlMigration {
 impl SqlMigration {
     async fn execute(manager: &SchemaManager<'_>, script: &str) -> Result<(), DbErr> {
         let dialect = Dialect::of(manager.get_database_backend());
-        manager.get_connection().execute_unprepared(&dialect.render(script)).await.map(|_| ())
+        manager
+            .get_connection()
+            .execute_unprepared(&dialect.render(script))
+            .await
+            .map(|_| ())
     }
 }
 
@@ -48,7 +52,8 @@ impl MigrationTrait for SqlMigration {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use sea_orm::Statement;
 
@@ -70,8 +75,13 @@ mod tests {
                      WHERE schemaname = 'public' AND tablename <> 'seaql_migrations' ORDER BY 1"
             }
         };
-        let rows = store.rows(Statement::from_string(store.dialect().backend(), sql)).await.unwrap();
-        rows.iter().map(|row| row.try_get("", "object").unwrap()).collect()
+        let rows = store
+            .rows(Statement::from_string(store.dialect().backend(), sql))
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| row.try_get("", "object").unwrap())
+            .collect()
     }
 
     async fn up_down_up(database: TestDatabase) {

@@ -16,26 +16,49 @@ on_both_engines! {
 }
 
 async fn entries_of_every_level_and_kind_are_kept(crawl: Crawl) {
-    let levels =
-        [AuditLevel::Debug, AuditLevel::Info, AuditLevel::Warning, AuditLevel::Error, AuditLevel::Critical];
+    let levels = [
+        AuditLevel::Debug,
+        AuditLevel::Info,
+        AuditLevel::Warning,
+        AuditLevel::Error,
+        AuditLevel::Critical,
+    ];
     let kinds = [AuditKind::Operation, AuditKind::Error, AuditKind::Result];
     let entries: Vec<_> = levels
         .into_iter()
-        .flat_map(|level| kinds.map(|kind| AuditEntry { kind, page_key: None, ..entry(level, "said") }))
+        .flat_map(|level| {
+            kinds.map(|kind| AuditEntry {
+                kind,
+                page_key: None,
+                ..entry(level, "said")
+            })
+        })
         .collect();
-    let origin = AuditOrigin { run: None, runner_id: "serve" };
+    let origin = AuditOrigin {
+        run: None,
+        runner_id: "serve",
+    };
     crawl.store.audit(origin, &entries).await.unwrap();
     crawl.store.audit(origin, &[]).await.unwrap();
     for level in ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] {
         assert_eq!(
-            crawl.count(&format!("audit_logs WHERE level = '{level}' AND runner_id = 'serve'")).await,
+            crawl
+                .count(&format!(
+                    "audit_logs WHERE level = '{level}' AND runner_id = 'serve'"
+                ))
+                .await,
             3
         );
     }
     for view in ["audit_operations", "audit_errors", "audit_results"] {
         assert_eq!(crawl.count(view).await, 5, "{view}");
     }
-    assert_eq!(crawl.count("audit_logs WHERE run_id IS NULL AND page_key IS NULL").await, 15);
+    assert_eq!(
+        crawl
+            .count("audit_logs WHERE run_id IS NULL AND page_key IS NULL")
+            .await,
+        15
+    );
 }
 
 /// Writes `count` entries, the newest now and each older one a minute before the next.
@@ -68,27 +91,49 @@ async fn old_entries_are_removed_by_age(crawl: Crawl) {
         max_age: Some(Duration::from_secs(minutes * 60 + 30)),
         max_rows: None,
     };
-    assert_eq!(crawl.store.prune_audit(AuditRetention::default()).await.unwrap(), 0);
+    assert_eq!(
+        crawl.store.prune_audit(AuditRetention::default()).await.unwrap(),
+        0
+    );
     assert_eq!(crawl.store.prune_audit(by_age(200)).await.unwrap(), 0);
     assert_eq!(crawl.store.prune_audit(by_age(59)).await.unwrap(), 40);
-    assert_eq!(crawl.count("audit_logs WHERE message IN ('entry 41', 'entry 100')").await, 2);
-    let all = AuditRetention { max_age: Some(Duration::MAX), max_rows: Some(u64::MAX) };
+    assert_eq!(
+        crawl
+            .count("audit_logs WHERE message IN ('entry 41', 'entry 100')")
+            .await,
+        2
+    );
+    let all = AuditRetention {
+        max_age: Some(Duration::MAX),
+        max_rows: Some(u64::MAX),
+    };
     assert_eq!(crawl.store.prune_audit(all).await.unwrap(), 0);
 }
 
 async fn entries_are_removed_down_to_a_number(crawl: Crawl) {
     plant(&crawl, 100).await;
-    let keep = |rows| AuditRetention { max_age: None, max_rows: Some(rows) };
+    let keep = |rows| AuditRetention {
+        max_age: None,
+        max_rows: Some(rows),
+    };
     assert_eq!(crawl.store.prune_audit(keep(100)).await.unwrap(), 0);
     assert_eq!(crawl.store.prune_audit(keep(30)).await.unwrap(), 70);
-    assert_eq!(crawl.count("audit_logs WHERE message IN ('entry 71', 'entry 100')").await, 2);
+    assert_eq!(
+        crawl
+            .count("audit_logs WHERE message IN ('entry 71', 'entry 100')")
+            .await,
+        2
+    );
     assert_eq!(crawl.count("audit_logs").await, 30);
     assert_eq!(crawl.store.prune_audit(keep(0)).await.unwrap(), 30);
 }
 
 async fn retention_goes_on_beyond_one_chunk(crawl: Crawl) {
     plant(&crawl, 25_000).await;
-    let keep = AuditRetention { max_age: None, max_rows: Some(10) };
+    let keep = AuditRetention {
+        max_age: None,
+        max_rows: Some(10),
+    };
     assert_eq!(crawl.store.prune_audit(keep).await.unwrap(), 24_990);
     assert_eq!(crawl.count("audit_logs WHERE message = 'entry 24991'").await, 1);
 }
@@ -101,7 +146,10 @@ async fn the_usual_question_is_answered_from_an_index(crawl: Crawl) {
             "SELECT * FROM audit_logs WHERE level = 'ERROR' ORDER BY created_at DESC LIMIT 10",
             "audit_logs_by_level",
         ),
-        ("SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10", "audit_logs_by_time"),
+        (
+            "SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10",
+            "audit_logs_by_time",
+        ),
     ] {
         let (explain, column) = match crawl.database {
             TestDatabase::Sqlite(_) => ("EXPLAIN QUERY PLAN", "detail"),

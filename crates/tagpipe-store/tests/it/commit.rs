@@ -35,7 +35,12 @@ on_both_engines! {
 }
 
 fn some(new: u64, changed: u64, same: u64, vanished: u64) -> RowCounts {
-    RowCounts { new, changed, same, vanished }
+    RowCounts {
+        new,
+        changed,
+        same,
+        vanished,
+    }
 }
 
 /// One finish that touches every table a commit can write.
@@ -46,9 +51,25 @@ fn thorough(lease: &Lease) -> tagpipe_store::contract::Finish {
 /// Reads down to the page of a set and leases it.
 async fn lease_of_a_set(crawl: &Crawl) -> Lease {
     crawl.add(&[categories_page()]).await;
-    crawl.read(PageRows::Categories(vec![CategoryRow { name: "Hockey".into() }])).await;
-    crawl.read(PageRows::Years(vec![YearRow { year: "1990".into(), sets: 1, items: 3, graded: 3 }])).await;
-    let set = SetRow { brand: "Score".into(), name: "Rookies".into(), counts: counts(&[("9", 3)]), total: 3 };
+    crawl
+        .read(PageRows::Categories(vec![CategoryRow {
+            name: "Hockey".into(),
+        }]))
+        .await;
+    crawl
+        .read(PageRows::Years(vec![YearRow {
+            year: "1990".into(),
+            sets: 1,
+            items: 3,
+            graded: 3,
+        }]))
+        .await;
+    let set = SetRow {
+        brand: "Score".into(),
+        name: "Rookies".into(),
+        counts: counts(&[("9", 3)]),
+        total: 3,
+    };
     crawl.read(PageRows::Sets(vec![set])).await;
     crawl.claim_one().await
 }
@@ -57,17 +78,29 @@ async fn a_page_leaves_rows_children_and_audit_together(crawl: Crawl) {
     let lease = lease_of_a_set(&crawl).await;
     assert_eq!((lease.kind, lease.expected), (PageKind::Cards, Some(3)));
     let committed = crawl.accept(&[thorough(&lease)]).await;
-    assert_eq!((committed.rows, committed.found), (some(3, 0, 0, 0), [0, 0, 0, 0, 3]));
+    assert_eq!(
+        (committed.rows, committed.found),
+        (some(3, 0, 0, 0), [0, 0, 0, 0, 3])
+    );
     for (table, rows) in [
         ("cards", 3),
         ("population_history WHERE subject = 'card'", 3),
-        ("frontier WHERE state = 'available' AND level = 4 AND expected = 1", 3),
+        (
+            "frontier WHERE state = 'available' AND level = 4 AND expected = 1",
+            3,
+        ),
         (
             "frontier WHERE state = 'completed' AND level = 3 AND lease_owner IS NULL AND finished_at IS NOT NULL",
             1,
         ),
-        ("frontier JOIN cards ON cards.id = frontier.subject_id AND frontier.level = 4", 3),
-        ("audit_logs WHERE runner_id = 'runner_1' AND message LIKE '%cards/hockey%'", 1),
+        (
+            "frontier JOIN cards ON cards.id = frontier.subject_id AND frontier.level = 4",
+            3,
+        ),
+        (
+            "audit_logs WHERE runner_id = 'runner_1' AND message LIKE '%cards/hockey%'",
+            1,
+        ),
         ("discrepancies WHERE subject = 'page' AND found = 'n/a'", 1),
         (
             "runners WHERE pages_completed = 4 AND requests = 8 AND bytes = 4000 AND busy_ms = 600 AND rows_new = 6",
@@ -80,7 +113,14 @@ async fn a_page_leaves_rows_children_and_audit_together(crawl: Crawl) {
 
 async fn an_error_at_any_table_leaves_nothing(crawl: Crawl) {
     let lease = lease_of_a_set(&crawl).await;
-    let steps = ["cards", "population_history", "frontier", "audit_logs", "discrepancies", "runners"];
+    let steps = [
+        "cards",
+        "population_history",
+        "frontier",
+        "audit_logs",
+        "discrepancies",
+        "runners",
+    ];
     for table in steps {
         let operation = if table == "runners" { "UPDATE" } else { "INSERT" };
         let before = crawl.everything().await;
@@ -137,8 +177,11 @@ async fn a_group_is_one_transaction(crawl: Crawl) {
     let before = crawl.everything().await;
     let mut broken = complete(&leases[2], grade_rows(&["C1"]));
     broken.lease.subject_id = Some(999_999);
-    let group =
-        [complete(&leases[0], grade_rows(&["A1", "A2"])), complete(&leases[1], grade_rows(&["B1"])), broken];
+    let group = [
+        complete(&leases[0], grade_rows(&["A1", "A2"])),
+        complete(&leases[1], grade_rows(&["B1"])),
+        broken,
+    ];
     crawl.try_finish(&group).await.unwrap_err();
     assert_eq!(crawl.everything().await, before);
     let committed = crawl.accept(&group[..2]).await;
@@ -147,11 +190,19 @@ async fn a_group_is_one_transaction(crawl: Crawl) {
 
 async fn in_a_group_the_fenced_one_alone_is_dropped(crawl: Crawl) {
     crawl.read_down_to(cards(2)).await;
-    let lost = crawl.store.claim(crawl.run, "slow", 1, NO_TERM).await.unwrap().remove(0);
+    let lost = crawl
+        .store
+        .claim(crawl.run, "slow", 1, NO_TERM)
+        .await
+        .unwrap()
+        .remove(0);
     crawl.store.rescue_expired(crawl.run).await.unwrap();
     let held = crawl.claim(2).await;
     let kept = held.iter().find(|lease| lease.page_id != lost.page_id).unwrap();
-    let group = [complete(&lost, grade_rows(&["A1"])), complete(kept, grade_rows(&["B1"]))];
+    let group = [
+        complete(&lost, grade_rows(&["A1"])),
+        complete(kept, grade_rows(&["B1"])),
+    ];
     let committed = crawl.finish(&group).await;
     assert_eq!(committed.fates, [Fate::Fenced, Fate::Accepted]);
     assert_eq!(committed.rows, some(1, 0, 0, 0));
@@ -162,7 +213,11 @@ async fn in_a_group_the_fenced_one_alone_is_dropped(crawl: Crawl) {
 async fn the_same_batch_after_a_lost_answer_doubles_nothing(crawl: Crawl) {
     crawl.read_down_to(cards(3)).await;
     let leases = crawl.claim(3).await;
-    let batch = [complete(&leases[0], grade_rows(&["A1"])), fail(&leases[1]), skip(&leases[2])];
+    let batch = [
+        complete(&leases[0], grade_rows(&["A1"])),
+        fail(&leases[1]),
+        skip(&leases[2]),
+    ];
     crawl.accept(&batch).await;
     let before = crawl.everything().await;
     let again = crawl.accept(&batch).await;
@@ -192,23 +247,63 @@ async fn children_are_read_skipped_or_ignored(crawl: Crawl) {
 
 async fn rows_are_new_changed_or_same(mut crawl: Crawl) {
     let category = |name: &str| PageRows::Categories(vec![CategoryRow { name: name.into() }]);
-    let years = |graded| PageRows::Years(vec![YearRow { year: "1989".into(), sets: 1, items: 2, graded }]);
+    let years = |graded| {
+        PageRows::Years(vec![YearRow {
+            year: "1989".into(),
+            sets: 1,
+            items: 2,
+            graded,
+        }])
+    };
     let sets = |entries: &[(&str, u64)]| {
         let counts = counts(entries);
         let total = counts.sum();
-        PageRows::Sets(vec![SetRow { brand: "Topps".into(), name: String::new(), counts, total }])
+        PageRows::Sets(vec![SetRow {
+            brand: "Topps".into(),
+            name: String::new(),
+            counts,
+            total,
+        }])
     };
     let two_cards =
         |entries: &[(&str, u64)]| PageRows::Cards(vec![card("1", entries), card("2", &[("9", 1)])]);
     for (round, expected) in [
-        (0, [some(1, 0, 0, 0), some(1, 0, 0, 0), some(1, 0, 0, 0), some(2, 0, 0, 0)]),
-        (1, [some(0, 1, 0, 0), some(0, 1, 0, 0), some(0, 1, 0, 0), some(0, 1, 1, 0)]),
-        (1, [some(0, 0, 1, 0), some(0, 0, 1, 0), some(0, 0, 1, 0), some(0, 0, 2, 0)]),
+        (
+            0,
+            [
+                some(1, 0, 0, 0),
+                some(1, 0, 0, 0),
+                some(1, 0, 0, 0),
+                some(2, 0, 0, 0),
+            ],
+        ),
+        (
+            1,
+            [
+                some(0, 1, 0, 0),
+                some(0, 1, 0, 0),
+                some(0, 1, 0, 0),
+                some(0, 1, 1, 0),
+            ],
+        ),
+        (
+            1,
+            [
+                some(0, 0, 1, 0),
+                some(0, 0, 1, 0),
+                some(0, 0, 1, 0),
+                some(0, 0, 2, 0),
+            ],
+        ),
     ] {
         crawl.next_run().await;
         crawl.add(&[categories_page()]).await;
         let name = if round == 0 { "Pokemon" } else { "Pokémon" };
-        let entries: &[(&str, u64)] = if round == 0 { &[("9", 1)] } else { &[("9", 1), ("10", 1)] };
+        let entries: &[(&str, u64)] = if round == 0 {
+            &[("9", 1)]
+        } else {
+            &[("9", 1), ("10", 1)]
+        };
         let found = [
             crawl.read(category(name)).await.rows,
             crawl.read(years(2 + round)).await.rows,
@@ -245,15 +340,28 @@ async fn a_certificate_vanishes_and_comes_back(mut crawl: Crawl) {
     crawl.read_down_to(vec![card("1", &[("9", 2)])]).await;
     assert_eq!(crawl.read(grade_rows(&["A1", "A2"])).await.rows, some(2, 0, 0, 0));
     assert_eq!(read_again(&mut crawl, true, &["A1"]).await, some(0, 0, 1, 1));
-    assert_eq!(crawl.count("grade_rows WHERE cert_number = 'A2' AND vanished_at = changed_at").await, 1);
-    assert_eq!(read_again(&mut crawl, true, &["A1"]).await, some(0, 0, 1, 0), "it vanishes once");
+    assert_eq!(
+        crawl
+            .count("grade_rows WHERE cert_number = 'A2' AND vanished_at = changed_at")
+            .await,
+        1
+    );
+    assert_eq!(
+        read_again(&mut crawl, true, &["A1"]).await,
+        some(0, 0, 1, 0),
+        "it vanishes once"
+    );
     assert_eq!(
         read_again(&mut crawl, true, &["A2", "A1"]).await,
         some(0, 1, 1, 0),
         "coming back is a change"
     );
     assert_eq!(crawl.count("grade_rows WHERE vanished_at IS NULL").await, 2);
-    assert_eq!(read_again(&mut crawl, true, &[]).await, some(0, 0, 0, 2), "an explicitly empty page");
+    assert_eq!(
+        read_again(&mut crawl, true, &[]).await,
+        some(0, 0, 0, 2),
+        "an explicitly empty page"
+    );
 }
 
 async fn only_a_whole_page_makes_certificates_vanish(mut crawl: Crawl) {
@@ -267,7 +375,10 @@ async fn a_certificate_moves_to_another_card(mut crawl: Crawl) {
     crawl.read_down_to(cards(2)).await;
     let leases = crawl.claim(2).await;
     crawl
-        .accept(&[complete(&leases[0], grade_rows(&["A1"])), complete(&leases[1], grade_rows(&["B1"]))])
+        .accept(&[
+            complete(&leases[0], grade_rows(&["A1"])),
+            complete(&leases[1], grade_rows(&["B1"])),
+        ])
         .await;
     // The second card now lists the first one's certificate; whichever page of the two is read first.
     for order in [[0, 1], [1, 0]] {
@@ -282,12 +393,18 @@ async fn a_certificate_moves_to_another_card(mut crawl: Crawl) {
             let certs: &[&str] = if index == 0 { &[] } else { &["A1", "B1"] };
             crawl.accept(&[complete(&again[index], grade_rows(certs))]).await;
         }
-        let moved =
-            format!("grade_rows WHERE vanished_at IS NULL AND card_id = {}", leases[1].subject_id.unwrap());
+        let moved = format!(
+            "grade_rows WHERE vanished_at IS NULL AND card_id = {}",
+            leases[1].subject_id.unwrap()
+        );
         assert_eq!(crawl.count(&moved).await, 2, "{order:?}");
         // Back to where it was, for the other order.
         let back = leases[0].subject_id.unwrap();
-        crawl.sql(&format!("UPDATE grade_rows SET card_id = {back} WHERE cert_number = 'A1'")).await;
+        crawl
+            .sql(&format!(
+                "UPDATE grade_rows SET card_id = {back} WHERE cert_number = 'A1'"
+            ))
+            .await;
     }
 }
 
@@ -317,7 +434,10 @@ async fn two_runners_meet_over_the_same_certificates(crawl: Crawl) {
                     order.reverse();
                 }
                 let finish = complete(&lease, grade_rows(&order));
-                store.finish(run, &me.runner_id, &me.instance, &[finish]).await.unwrap();
+                store
+                    .finish(run, &me.runner_id, &me.instance, &[finish])
+                    .await
+                    .unwrap();
             }
         }));
     }
@@ -349,16 +469,33 @@ async fn history_has_one_row_for_each_change(mut crawl: Crawl) {
     ] {
         crawl.next_run().await;
         crawl.add(&[categories_page()]).await;
-        crawl.read(PageRows::Categories(vec![CategoryRow { name: "Golf".into() }])).await;
         crawl
-            .read(PageRows::Years(vec![YearRow { year: "2000".into(), sets: 1, items: 1, graded: 1 }]))
+            .read(PageRows::Categories(vec![CategoryRow { name: "Golf".into() }]))
+            .await;
+        crawl
+            .read(PageRows::Years(vec![YearRow {
+                year: "2000".into(),
+                sets: 1,
+                items: 1,
+                graded: 1,
+            }]))
             .await;
         crawl.read(sets(entries, total)).await;
         let counts = counts(entries);
-        crawl.read(PageRows::Cards(vec![CardRow { counts, total, ..card("1", &[]) }])).await;
+        crawl
+            .read(PageRows::Cards(vec![CardRow {
+                counts,
+                total,
+                ..card("1", &[])
+            }]))
+            .await;
         for subject in ["set", "card"] {
             let history = format!("population_history WHERE subject = '{subject}'");
-            assert_eq!(crawl.count(&history).await, changes, "{subject} {entries:?} {total}");
+            assert_eq!(
+                crawl.count(&history).await,
+                changes,
+                "{subject} {entries:?} {total}"
+            );
         }
     }
     let newest = format!("population_history WHERE run_id < {} AND total = 3", crawl.run);
@@ -406,10 +543,14 @@ async fn hostile_texts_come_back_as_they_are(crawl: Crawl) {
         })
         .collect();
     crawl.read_down_to(rows).await;
-    let stored = crawl.rows("SELECT name, variation, number FROM cards ORDER BY id").await;
+    let stored = crawl
+        .rows("SELECT name, variation, number FROM cards ORDER BY id")
+        .await;
     for (row, text) in stored.iter().zip(texts) {
-        let (name, variation): (String, String) =
-            (row.try_get("", "name").unwrap(), row.try_get("", "variation").unwrap());
+        let (name, variation): (String, String) = (
+            row.try_get("", "name").unwrap(),
+            row.try_get("", "variation").unwrap(),
+        );
         assert_eq!((name.as_str(), variation.as_str()), (text, text));
     }
     let leases = crawl.claim(100).await;
@@ -432,15 +573,19 @@ async fn hostile_texts_come_back_as_they_are(crawl: Crawl) {
         context: serde_json::Value::Null,
         ..finish.audit[0].clone()
     });
-    finish
-        .audit
-        .push(tagpipe_store::audit::AuditEntry { context: "only a text".into(), ..finish.audit[0].clone() });
+    finish.audit.push(tagpipe_store::audit::AuditEntry {
+        context: "only a text".into(),
+        ..finish.audit[0].clone()
+    });
     crawl.accept(&[finish]).await;
-    let stored = crawl.rows("SELECT grade_text, grade_label, report_url FROM grade_rows").await;
+    let stored = crawl
+        .rows("SELECT grade_text, grade_label, report_url FROM grade_rows")
+        .await;
     let stored: [String; 3] = [0, 1, 2].map(|column| stored[0].try_get_by_index(column).unwrap());
     assert_eq!(stored, [texts[2], long.as_str(), texts[0]]);
-    let audit =
-        crawl.rows("SELECT CAST(context AS text) AS context FROM audit_logs ORDER BY id DESC LIMIT 3").await;
+    let audit = crawl
+        .rows("SELECT CAST(context AS text) AS context FROM audit_logs ORDER BY id DESC LIMIT 3")
+        .await;
     let audit: Vec<serde_json::Value> = audit
         .iter()
         .map(|row| serde_json::from_str(&row.try_get::<String>("", "context").unwrap()).unwrap())
@@ -451,22 +596,37 @@ async fn hostile_texts_come_back_as_they_are(crawl: Crawl) {
 
 async fn counts_end_at_a_bigint(crawl: Crawl) {
     let most = i64::MAX as u64;
-    let huge =
-        |number: &str, count| CardRow { counts: counts(&[("10", count)]), total: count, ..card(number, &[]) };
+    let huge = |number: &str, count| CardRow {
+        counts: counts(&[("10", count)]),
+        total: count,
+        ..card(number, &[])
+    };
     let lease = lease_of_a_set(&crawl).await;
     let rows = vec![huge("1", u64::MAX), huge("2", most + 1), huge("3", most)];
     crawl.accept(&[complete(&lease, PageRows::Cards(rows))]).await;
     assert_eq!(crawl.count(&format!("cards WHERE total = {most}")).await, 3);
-    assert_eq!(crawl.count(&format!("card_population WHERE copies = {most}")).await, 3);
+    assert_eq!(
+        crawl
+            .count(&format!("card_population WHERE copies = {most}"))
+            .await,
+        3
+    );
     assert_eq!(crawl.count(&format!("frontier WHERE expected = {most}")).await, 3);
     let mut row = grade_row("A1");
     (row.rank, row.chronology, row.grade.score) = (Some(u64::MAX), Some(most), Some(u32::MAX));
     crawl.read(PageRows::GradeRows(vec![row])).await;
-    assert_eq!(crawl.count(&format!("grade_rows WHERE rank = {most} AND chronology = {most}")).await, 1);
+    assert_eq!(
+        crawl
+            .count(&format!("grade_rows WHERE rank = {most} AND chronology = {most}"))
+            .await,
+        1
+    );
     // Sums of such numbers disagree with what was promised; they do not fail.
     let disagreements = crawl.store.disagreements(crawl.run, 10).await.unwrap();
     assert!(
-        disagreements.iter().any(|one| one.what == "copies" && one.found == most.to_string()),
+        disagreements
+            .iter()
+            .any(|one| one.what == "copies" && one.found == most.to_string()),
         "{disagreements:?}"
     );
 }
@@ -475,8 +635,15 @@ async fn one_key_twice_in_a_batch_is_one_row(crawl: Crawl) {
     let lease = lease_of_a_set(&crawl).await;
     let twice = vec![card("7", &[("9", 1)]), card("7", &[("9", 5)])];
     let committed = crawl.accept(&[complete(&lease, PageRows::Cards(twice))]).await;
-    assert_eq!((committed.rows, committed.found), (some(1, 0, 0, 0), [0, 0, 0, 0, 1]));
-    assert_eq!(crawl.count("cards WHERE total = 1").await, 1, "the first one stands");
+    assert_eq!(
+        (committed.rows, committed.found),
+        (some(1, 0, 0, 0), [0, 0, 0, 0, 1])
+    );
+    assert_eq!(
+        crawl.count("cards WHERE total = 1").await,
+        1,
+        "the first one stands"
+    );
 
     // A certificate on two pages of one group: the later page's.
     crawl
@@ -499,11 +666,22 @@ async fn one_key_twice_in_a_batch_is_one_row(crawl: Crawl) {
 
 async fn five_thousand_rows_are_one_commit(crawl: Crawl) {
     crawl.read_down_to(cards(5_000)).await;
-    assert_eq!(crawl.store.frontier_counts(crawl.run).await.unwrap().of_kind(PageKind::GradeRows), 5_000);
+    assert_eq!(
+        crawl
+            .store
+            .frontier_counts(crawl.run)
+            .await
+            .unwrap()
+            .of_kind(PageKind::GradeRows),
+        5_000
+    );
     let lease = crawl.claim_one().await;
     let certs: Vec<String> = (0..5_000).map(|n| format!("C{n}")).collect();
     let certs: Vec<&str> = certs.iter().map(String::as_str).collect();
-    assert_eq!(crawl.accept(&[complete(&lease, grade_rows(&certs))]).await.rows, some(5_000, 0, 0, 0));
+    assert_eq!(
+        crawl.accept(&[complete(&lease, grade_rows(&certs))]).await.rows,
+        some(5_000, 0, 0, 0)
+    );
     let totals = crawl.store.runner_totals(crawl.run).await.unwrap();
     assert_eq!(totals.rows, some(10_003, 0, 0, 0));
 }
@@ -511,13 +689,29 @@ async fn five_thousand_rows_are_one_commit(crawl: Crawl) {
 async fn unreadable_cells_are_recorded_once(crawl: Crawl) {
     crawl.read_down_to(vec![card("1", &[("9", 2)])]).await;
     let lease = crawl.claim_one().await;
-    crawl.accept(&[with_unreadable(complete(&lease, grade_rows(&["A1"])), "row 2")]).await;
-    assert_eq!(crawl.count("discrepancies WHERE subject = 'page' AND what = 'row 2'").await, 1);
+    crawl
+        .accept(&[with_unreadable(complete(&lease, grade_rows(&["A1"])), "row 2")])
+        .await;
+    assert_eq!(
+        crawl
+            .count("discrepancies WHERE subject = 'page' AND what = 'row 2'")
+            .await,
+        1
+    );
     let disagreements = crawl.store.disagreements(crawl.run, 10).await.unwrap();
     assert!(crawl.store.verify_again(crawl.run, &disagreements).await.unwrap() > 0);
     let leases = crawl.claim(10).await;
-    let again = leases.iter().find(|lease| lease.kind == PageKind::GradeRows).unwrap();
+    let again = leases
+        .iter()
+        .find(|lease| lease.kind == PageKind::GradeRows)
+        .unwrap();
     assert_eq!(again.verifications, 1);
-    crawl.accept(&[with_unreadable(complete(again, grade_rows(&["A1"])), "row 3")]).await;
-    assert_eq!(crawl.count("discrepancies WHERE subject = 'page'").await, 1, "the newest reading stands");
+    crawl
+        .accept(&[with_unreadable(complete(again, grade_rows(&["A1"])), "row 3")])
+        .await;
+    assert_eq!(
+        crawl.count("discrepancies WHERE subject = 'page'").await,
+        1,
+        "the newest reading stands"
+    );
 }

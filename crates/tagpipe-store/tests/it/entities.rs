@@ -34,8 +34,19 @@ fn now(time: Time) -> Time {
 
 async fn read_everything(crawl: &Crawl) -> Vec<Lease> {
     crawl.add(&[categories_page()]).await;
-    crawl.read(PageRows::Categories(vec![CategoryRow { name: "Pokémon".into() }])).await;
-    crawl.read(PageRows::Years(vec![YearRow { year: "1999-00".into(), sets: 1, items: 2, graded: 3 }])).await;
+    crawl
+        .read(PageRows::Categories(vec![CategoryRow {
+            name: "Pokémon".into(),
+        }]))
+        .await;
+    crawl
+        .read(PageRows::Years(vec![YearRow {
+            year: "1999-00".into(),
+            sets: 1,
+            items: 2,
+            graded: 3,
+        }]))
+        .await;
     let set = SetRow {
         brand: "Wizards".into(),
         name: "Base".into(),
@@ -43,18 +54,36 @@ async fn read_everything(crawl: &Crawl) -> Vec<Lease> {
         total: 3,
     };
     crawl.read(PageRows::Sets(vec![set])).await;
-    let second = CardRow { variation: "Holo".into(), ..card("5/102", &[("9", 2), ("10P", 1)]) };
-    crawl.read(PageRows::Cards(vec![second, card("6/102", &[])])).await;
+    let second = CardRow {
+        variation: "Holo".into(),
+        ..card("5/102", &[("9", 2), ("10P", 1)])
+    };
+    crawl
+        .read(PageRows::Cards(vec![second, card("6/102", &[])]))
+        .await;
     let leases = crawl.claim(2).await;
     let mut bare = grade_row("B2");
-    (bare.rank, bare.rank_by_grade, bare.chronology, bare.chron_by_grade) = (None, None, None, None);
+    (
+        bare.rank,
+        bare.rank_by_grade,
+        bare.chronology,
+        bare.chron_by_grade,
+    ) = (None, None, None, None);
     (bare.completed_on, bare.grade.value, bare.grade.score) = (None, None, None);
     (bare.grade.text, bare.report_url) = ("VA".into(), String::new());
     let rows = PageRows::GradeRows(vec![grade_row("A1"), bare]);
-    let history =
-        PageHistory { failures: 1, refusals: 2, calm_not_founds: 3, last_rows_hash: Some(u64::MAX) };
-    let again =
-        Ending::Retry { after: TERM, cause: Cause::Soft404, reason: "the not-found screen".into(), history };
+    let history = PageHistory {
+        failures: 1,
+        refusals: 2,
+        calm_not_founds: 3,
+        last_rows_hash: Some(u64::MAX),
+    };
+    let again = Ending::Retry {
+        after: TERM,
+        cause: Cause::Soft404,
+        reason: "the not-found screen".into(),
+        history,
+    };
     let first = with_unreadable(complete(&leases[0], rows), "row 2, Score");
     crawl.accept(&[first, finish(&leases[1], again)]).await;
     leases
@@ -126,7 +155,11 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         last_seen_at: card.first_seen_at,
     };
     assert_eq!(*card, expected);
-    assert!(stored.iter().any(|card| card.counts == json!({}) && card.total == 0));
+    assert!(
+        stored
+            .iter()
+            .any(|card| card.counts == json!({}) && card.total == 0)
+    );
 
     let certificates = grade_rows::Entity::find().all(connection).await.unwrap();
     let row = certificates.iter().find(|row| row.cert_number == "A1").unwrap();
@@ -152,14 +185,23 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
     };
     assert_eq!(*row, expected);
     let bare = certificates.iter().find(|row| row.cert_number == "B2").unwrap();
-    let nothing =
-        (bare.rank, bare.grade, bare.score, bare.rank_by_grade, bare.chronology, bare.chron_by_grade);
+    let nothing = (
+        bare.rank,
+        bare.grade,
+        bare.score,
+        bare.rank_by_grade,
+        bare.chronology,
+        bare.chron_by_grade,
+    );
     assert_eq!(nothing, (None, None, None, None, None, None));
     assert_eq!((bare.completed_on, bare.report_url.as_str()), (None, ""));
 
     let history = population_history::Entity::find().all(connection).await.unwrap();
     assert_eq!(history.len(), 3);
-    let of_card = history.iter().find(|one| one.subject == "card" && one.subject_id == card.id).unwrap();
+    let of_card = history
+        .iter()
+        .find(|one| one.subject == "card" && one.subject_id == card.id)
+        .unwrap();
     let expected = population_history::Model {
         id: of_card.id,
         subject: "card".into(),
@@ -176,7 +218,10 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
 }
 
 async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
-    let pages = frontier::Entity::find().all(crawl.store.connection()).await.unwrap();
+    let pages = frontier::Entity::find()
+        .all(crawl.store.connection())
+        .await
+        .unwrap();
     assert_eq!(pages.len(), 6);
     let completed = pages.iter().find(|page| page.id == leases[0].page_id).unwrap();
     let identity: Identity = serde_json::from_value(completed.identity.clone()).unwrap();
@@ -210,18 +255,39 @@ async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
     now(completed.finished_at.unwrap());
 
     let waiting = pages.iter().find(|page| page.id == leases[1].page_id).unwrap();
-    assert_eq!((waiting.state.as_str(), waiting.attempts, waiting.finished_at), ("retryable", 1, None));
-    assert_eq!((waiting.failures, waiting.refusals, waiting.calm_not_founds), (1, 2, 3));
-    assert_eq!((waiting.rows_hash, waiting.lease_token.as_deref()), (Some(-1), None));
+    assert_eq!(
+        (waiting.state.as_str(), waiting.attempts, waiting.finished_at),
+        ("retryable", 1, None)
+    );
+    assert_eq!(
+        (waiting.failures, waiting.refusals, waiting.calm_not_founds),
+        (1, 2, 3)
+    );
+    assert_eq!(
+        (waiting.rows_hash, waiting.lease_token.as_deref()),
+        (Some(-1), None)
+    );
     assert_eq!(waiting.last_outcome.as_deref(), Some("soft_404"));
     let due = waiting.not_before.unwrap();
     now(due - TERM);
 
     let added = add_one(crawl).await;
-    let lease = crawl.store.claim(crawl.run, "me", 1, TERM).await.unwrap().remove(0);
+    let lease = crawl
+        .store
+        .claim(crawl.run, "me", 1, TERM)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(lease.page_id, added);
-    let leased = frontier::Entity::find_by_id(added).one(crawl.store.connection()).await.unwrap().unwrap();
-    assert_eq!((leased.state.as_str(), leased.lease_owner.as_deref()), ("leased", Some("me")));
+    let leased = frontier::Entity::find_by_id(added)
+        .one(crawl.store.connection())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (leased.state.as_str(), leased.lease_owner.as_deref()),
+        ("leased", Some("me"))
+    );
     assert_eq!(leased.lease_token.as_deref(), Some(lease.token.as_str()));
     now(leased.lease_expires_at.unwrap() - TERM);
 }
@@ -250,7 +316,11 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
     };
     assert_eq!(entries[0], expected);
 
-    let discrepancy = discrepancies::Entity::find().one(connection).await.unwrap().unwrap();
+    let discrepancy = discrepancies::Entity::find()
+        .one(connection)
+        .await
+        .unwrap()
+        .unwrap();
     let expected = discrepancies::Model {
         id: discrepancy.id,
         subject: "page".into(),
@@ -290,12 +360,19 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
     assert_eq!(runner, expected);
 
     let retries = retry_counts::Entity::find().all(connection).await.unwrap();
-    let expected =
-        retry_counts::Model { instance: crawl.me.instance.clone(), cause: "soft_404".into(), retries: 1 };
+    let expected = retry_counts::Model {
+        instance: crawl.me.instance.clone(),
+        cause: "soft_404".into(),
+        retries: 1,
+    };
     assert_eq!(retries, [expected]);
 
     let summary = json!({ "pages": [1, 2.5, null, "three"] });
-    crawl.store.set_run_state(crawl.run, RunState::Reconciled, Some(&summary)).await.unwrap();
+    crawl
+        .store
+        .set_run_state(crawl.run, RunState::Reconciled, Some(&summary))
+        .await
+        .unwrap();
     let run = runs::Entity::find().one(connection).await.unwrap().unwrap();
     let expected = runs::Model {
         id: crawl.run,
@@ -308,14 +385,26 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
     assert_eq!(run, expected);
     now(run.finished_at.unwrap());
 
-    crawl.store.set_grade_scale(&[("9".into(), Some(9.0), "MINT".into())]).await.unwrap();
+    crawl
+        .store
+        .set_grade_scale(&[("9".into(), Some(9.0), "MINT".into())])
+        .await
+        .unwrap();
     let scale = grade_scale::Entity::find().all(connection).await.unwrap();
-    let expected =
-        grade_scale::Model { code: "9".into(), position: 0, grade: Some(9.0), label: "MINT".into() };
+    let expected = grade_scale::Model {
+        code: "9".into(),
+        position: 0,
+        grade: Some(9.0),
+        label: "MINT".into(),
+    };
     assert_eq!(scale, [expected]);
 
     crawl.store.open_pace("site").await.unwrap();
-    let request = SlotRequest { interval: TERM, delay: TERM, last_us: 0 };
+    let request = SlotRequest {
+        interval: TERM,
+        delay: TERM,
+        last_us: 0,
+    };
     let slot = crawl.store.take_slot("site", request).await.unwrap();
     let stored = pace::Entity::find().one(connection).await.unwrap().unwrap();
     assert_eq!((stored.site.as_str(), stored.last_slot_us), ("site", slot.at_us));

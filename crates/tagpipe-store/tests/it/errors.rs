@@ -11,7 +11,9 @@ use tagpipe_store::{DatabaseUrl, ErrorClass, Store, StoreError};
 use crate::harness::*;
 
 fn postgres_url(server: &TestPostgres, change: impl FnOnce(&mut url::Url)) -> DatabaseUrl {
-    let DatabaseUrl::Postgres(mut url) = server.url() else { panic!("a PostgreSQL") };
+    let DatabaseUrl::Postgres(mut url) = server.url() else {
+        panic!("a PostgreSQL")
+    };
     change(&mut url);
     DatabaseUrl::Postgres(url)
 }
@@ -28,11 +30,20 @@ async fn wrong_credentials_and_names_are_refused_without_showing_the_password() 
     let server = TestPostgres::start();
     let wrong = postgres_url(&server, |url| url.set_password(Some("guessed")).unwrap());
     let text = refused(&wrong).await;
-    assert!(text.contains("password authentication failed") && !text.contains("guessed"), "{text}");
-    let text = refused(&postgres_url(&server, |url| url.set_username("nobody_known").unwrap())).await;
+    assert!(
+        text.contains("password authentication failed") && !text.contains("guessed"),
+        "{text}"
+    );
+    let text = refused(&postgres_url(&server, |url| {
+        url.set_username("nobody_known").unwrap()
+    }))
+    .await;
     assert!(text.contains("nobody_known"), "{text}");
     let text = refused(&postgres_url(&server, |url| url.set_path("/no_such_database"))).await;
-    assert!(text.contains("database \"no_such_database\" does not exist"), "{text}");
+    assert!(
+        text.contains("database \"no_such_database\" does not exist"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,14 +84,24 @@ async fn places_that_cannot_hold_a_file_are_refused() {
     let other = folder.path().join("holiday.jpg");
     std::fs::write(&other, "not a database ".repeat(1000)).unwrap();
     let text = refused(&DatabaseUrl::Sqlite(other.clone())).await;
-    assert!(text.contains("holiday.jpg") && text.contains("not a database"), "{text}");
-    assert!(std::fs::read_to_string(other).unwrap().starts_with("not a database"), "it is left as it was");
+    assert!(
+        text.contains("holiday.jpg") && text.contains("not a database"),
+        "{text}"
+    );
+    assert!(
+        std::fs::read_to_string(other)
+            .unwrap()
+            .starts_with("not a database"),
+        "it is left as it was"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_file_is_refused() {
     let crawl = Crawl::on(TestDatabase::sqlite()).await;
-    let DatabaseUrl::Sqlite(path) = crawl.database.url() else { panic!("a file") };
+    let DatabaseUrl::Sqlite(path) = crawl.database.url() else {
+        panic!("a file")
+    };
     crawl.store.close().await;
     // Rights do not bind root, the file format binds everybody: a file whose format is too new for writing
     // (byte 18, <https://www.sqlite.org/fileformat2.html#file_format_version_numbers>) may only be read.
@@ -91,7 +112,10 @@ async fn a_read_only_file_is_refused() {
         Ok(store) => store.start_run(&serde_json::json!({})).await.unwrap_err(),
         Err(error) => error,
     };
-    assert!(matches!(&error, StoreError::Refused(text) if text.contains("readonly")), "{error}");
+    assert!(
+        matches!(&error, StoreError::Refused(text) if text.contains("readonly")),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +125,16 @@ async fn a_file_locked_for_long_is_unavailable_and_then_works() {
     let other = crawl.connection().await;
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let asked = Instant::now();
-    let error = crawl.store.claim(crawl.run, &crawl.me.instance, 1, TERM).await.unwrap_err();
-    assert!(asked.elapsed() >= Duration::from_secs(4), "it waits for a while: {:?}", asked.elapsed());
+    let error = crawl
+        .store
+        .claim(crawl.run, &crawl.me.instance, 1, TERM)
+        .await
+        .unwrap_err();
+    assert!(
+        asked.elapsed() >= Duration::from_secs(4),
+        "it waits for a while: {:?}",
+        asked.elapsed()
+    );
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert_eq!(error.class(), ErrorClass::Retry);
     // Readers are not kept waiting by a writer.
@@ -127,19 +159,27 @@ async fn a_commit_cut_off_by_a_crash_is_unavailable_and_succeeds_after_restart()
     store.add_pages(run, &[categories_page()]).await.unwrap();
     let lease = store.claim(run, &me.instance, 1, TERM).await.unwrap().remove(0);
     let rows = tagpipe_core::model::CategoryRow { name: "Golf".into() };
-    let batch = vec![complete(&lease, tagpipe_core::model::PageRows::Categories(vec![rows]))];
+    let batch = vec![complete(
+        &lease,
+        tagpipe_core::model::PageRows::Categories(vec![rows]),
+    )];
 
     // Somebody's lock holds the commit in its middle: after the rows, before the audit entry.
     let other = connect(&server.url()).await;
-    other.execute_unprepared("BEGIN; LOCK TABLE audit_logs IN EXCLUSIVE MODE").await.unwrap();
+    other
+        .execute_unprepared("BEGIN; LOCK TABLE audit_logs IN EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let committing = {
         let (store, me, batch) = (store.clone(), me.clone(), batch.clone());
         tokio::spawn(async move { store.finish(run, &me.runner_id, &me.instance, &batch).await })
     };
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     loop {
-        let row =
-            other.query_one_raw(Statement::from_string(other.get_database_backend(), waiting)).await.unwrap();
+        let row = other
+            .query_one_raw(Statement::from_string(other.get_database_backend(), waiting))
+            .await
+            .unwrap();
         if row.unwrap().try_get_by_index::<i64>(0).unwrap() > 0 {
             break;
         }
@@ -152,9 +192,17 @@ async fn a_commit_cut_off_by_a_crash_is_unavailable_and_succeeds_after_restart()
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
 
     server.restart();
-    let crawl = Crawl { database: TestDatabase::Postgres(server), store, run, me };
+    let crawl = Crawl {
+        database: TestDatabase::Postgres(server),
+        store,
+        run,
+        me,
+    };
     assert_eq!(crawl.count("categories").await, 0, "nothing of it was written");
     assert_eq!(crawl.finish(&batch).await.fates, [Fate::Accepted]);
     assert_eq!(crawl.finish(&batch).await.fates, [Fate::Accepted]);
-    assert_eq!((crawl.count("categories").await, crawl.count("audit_logs").await), (1, 1));
+    assert_eq!(
+        (crawl.count("categories").await, crawl.count("audit_logs").await),
+        (1, 1)
+    );
 }

@@ -40,7 +40,15 @@ async fn deeper_pages_come_first_then_the_order_found(crawl: Crawl) {
     let rest = crawl.claim(100).await;
     let kinds: Vec<_> = first.iter().chain(&rest).map(|lease| lease.kind).collect();
     assert_eq!(first.len(), 4);
-    assert_eq!(kinds, [[PageKind::GradeRows; 3], [PageKind::Cards; 3], [PageKind::Years; 3]].concat());
+    assert_eq!(
+        kinds,
+        [
+            [PageKind::GradeRows; 3],
+            [PageKind::Cards; 3],
+            [PageKind::Years; 3]
+        ]
+        .concat()
+    );
     for lease in first.iter().chain(&rest).collect::<Vec<_>>().chunks(3) {
         let names: Vec<_> = lease.iter().map(|lease| lease.identity.name.as_str()).collect();
         assert_eq!(names, ["n0", "n1", "n2"]);
@@ -105,7 +113,12 @@ async fn what_another_run_found_is_not_claimed(mut crawl: Crawl) {
 
 async fn a_late_finish_is_fenced_and_writes_nothing(crawl: Crawl) {
     crawl.read_down_to(cards(2)).await;
-    let late = crawl.store.claim(crawl.run, &crawl.me.instance, 1, NO_TERM).await.unwrap().remove(0);
+    let late = crawl
+        .store
+        .claim(crawl.run, &crawl.me.instance, 1, NO_TERM)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(crawl.store.rescue_expired(crawl.run).await.unwrap(), 1);
     let before = crawl.everything().await;
     for ending in [
@@ -121,7 +134,10 @@ async fn a_late_finish_is_fenced_and_writes_nothing(crawl: Crawl) {
     // The same while somebody else holds it, and after they have finished it.
     let other = crawl.claim_one().await;
     assert_eq!((other.page_id, other.attempt), (late.page_id, 2));
-    assert_eq!(crawl.finish(&[complete(&late, grade_rows(&["A1"]))]).await.fates, [Fate::Fenced]);
+    assert_eq!(
+        crawl.finish(&[complete(&late, grade_rows(&["A1"]))]).await.fates,
+        [Fate::Fenced]
+    );
     crawl.accept(&[complete(&other, grade_rows(&["A2"]))]).await;
     let before = crawl.everything().await;
     let committed = crawl.finish(&[complete(&late, grade_rows(&["A1"]))]).await;
@@ -134,7 +150,12 @@ async fn a_late_finish_is_fenced_and_writes_nothing(crawl: Crawl) {
 
 async fn a_finish_after_expiry_but_before_rescue_counts(crawl: Crawl) {
     crawl.read_down_to(cards(1)).await;
-    let lease = crawl.store.claim(crawl.run, &crawl.me.instance, 1, NO_TERM).await.unwrap().remove(0);
+    let lease = crawl
+        .store
+        .claim(crawl.run, &crawl.me.instance, 1, NO_TERM)
+        .await
+        .unwrap()
+        .remove(0);
     // Nobody else has it: the work is good.
     crawl.accept(&[complete(&lease, grade_rows(&["A1"]))]).await;
     assert_eq!(crawl.store.rescue_expired(crawl.run).await.unwrap(), 0);
@@ -152,7 +173,9 @@ async fn a_heartbeat_extends_the_leases_of_its_owner_alone(crawl: Crawl) {
 
     let beat = "SELECT count(*) FROM runners WHERE heartbeat_at > started_at";
     assert_eq!(crawl.number(beat).await, 0);
-    crawl.sql("UPDATE runners SET started_at = '2020-01-01T00:00:00.000Z'").await;
+    crawl
+        .sql("UPDATE runners SET started_at = '2020-01-01T00:00:00.000Z'")
+        .await;
     crawl.store.heartbeat(&crawl.me.instance, TERM).await.unwrap();
     assert_eq!(crawl.number(beat).await, 1);
 }
@@ -164,8 +187,17 @@ async fn leases_of_a_dead_runner_are_taken_back(crawl: Crawl) {
     assert_eq!(crawl.store.take_back(crawl.run, "dead").await.unwrap(), 3);
     assert_eq!(crawl.store.take_back(crawl.run, "dead").await.unwrap(), 0);
     let counts = crawl.store.frontier_counts(crawl.run).await.unwrap();
-    assert_eq!((counts.in_state(PageState::Available), counts.in_state(PageState::Leased)), (3, 1));
-    assert_eq!((counts.open(), counts.all(), counts.of_kind(PageKind::Years)), (4, 4, 4));
+    assert_eq!(
+        (
+            counts.in_state(PageState::Available),
+            counts.in_state(PageState::Leased)
+        ),
+        (3, 1)
+    );
+    assert_eq!(
+        (counts.open(), counts.all(), counts.of_kind(PageKind::Years)),
+        (4, 4, 4)
+    );
 }
 
 async fn a_released_page_counts_an_attempt_only_if_a_read_began(crawl: Crawl) {
@@ -184,32 +216,75 @@ async fn a_retry_waits_until_it_is_due(crawl: Crawl) {
     crawl.add(&pages(PageKind::Years, 2)).await;
     let leases = crawl.claim(2).await;
     crawl
-        .accept(&[retry(&leases[0], Duration::from_secs(3600)), retry(&leases[1], Duration::from_millis(30))])
+        .accept(&[
+            retry(&leases[0], Duration::from_secs(3600)),
+            retry(&leases[1], Duration::from_millis(30)),
+        ])
         .await;
-    let due = crawl.store.outlook(crawl.run).await.unwrap().next_due.expect("two pages wait");
+    let due = crawl
+        .store
+        .outlook(crawl.run)
+        .await
+        .unwrap()
+        .next_due
+        .expect("two pages wait");
     assert!(due <= Duration::from_millis(31), "{due:?}");
     // Until then nobody gets it; by the database's clock, then, the one and not the other.
     loop {
-        let due = crawl.store.outlook(crawl.run).await.unwrap().next_due.expect("two pages wait");
+        let due = crawl
+            .store
+            .outlook(crawl.run)
+            .await
+            .unwrap()
+            .next_due
+            .expect("two pages wait");
         if due.is_zero() {
             break;
         }
         tokio::time::sleep(due).await;
     }
     let again = crawl.claim(2).await;
-    assert_eq!(again.iter().map(|lease| lease.page_id).collect::<Vec<_>>(), [leases[1].page_id]);
+    assert_eq!(
+        again.iter().map(|lease| lease.page_id).collect::<Vec<_>>(),
+        [leases[1].page_id]
+    );
     assert_eq!((again[0].attempt, again[0].history.failures), (2, 1));
-    let due = crawl.store.outlook(crawl.run).await.unwrap().next_due.expect("one page waits");
-    assert!(due > Duration::from_secs(3500) && due <= Duration::from_secs(3600), "{due:?}");
+    let due = crawl
+        .store
+        .outlook(crawl.run)
+        .await
+        .unwrap()
+        .next_due
+        .expect("one page waits");
+    assert!(
+        due > Duration::from_secs(3500) && due <= Duration::from_secs(3600),
+        "{due:?}"
+    );
 }
 
 async fn an_absurd_pause_is_bounded(crawl: Crawl) {
     crawl.add(&pages(PageKind::Years, 1)).await;
-    let lease = crawl.store.claim(crawl.run, &crawl.me.instance, 1, Duration::MAX).await.unwrap().remove(0);
-    assert_eq!(crawl.store.heartbeat(&crawl.me.instance, Duration::MAX).await.unwrap(), 1);
+    let lease = crawl
+        .store
+        .claim(crawl.run, &crawl.me.instance, 1, Duration::MAX)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        crawl
+            .store
+            .heartbeat(&crawl.me.instance, Duration::MAX)
+            .await
+            .unwrap(),
+        1
+    );
     crawl.accept(&[retry(&lease, Duration::MAX)]).await;
     let outlook = crawl.store.outlook(crawl.run).await.unwrap();
-    assert!(outlook.next_due.is_some_and(|due| due > Duration::from_secs(90 * 365 * 24 * 3600)));
+    assert!(
+        outlook
+            .next_due
+            .is_some_and(|due| due > Duration::from_secs(90 * 365 * 24 * 3600))
+    );
 }
 
 async fn attempts_and_history_travel_with_the_page(crawl: Crawl) {
@@ -228,9 +303,17 @@ async fn attempts_and_history_travel_with_the_page(crawl: Crawl) {
         (page.url.as_str(), &page.identity, 0)
     );
     assert_eq!((lease.attempt, lease.history), (1, PageHistory::default()));
-    let history =
-        PageHistory { failures: 3, refusals: 2, calm_not_founds: 1, last_rows_hash: Some(u64::MAX - 5) };
-    crawl.store.take_back(crawl.run, &crawl.me.instance).await.unwrap();
+    let history = PageHistory {
+        failures: 3,
+        refusals: 2,
+        calm_not_founds: 1,
+        last_rows_hash: Some(u64::MAX - 5),
+    };
+    crawl
+        .store
+        .take_back(crawl.run, &crawl.me.instance)
+        .await
+        .unwrap();
     let lease = crawl.claim_one().await;
     let ending = Ending::Retry {
         after: Duration::ZERO,
@@ -241,12 +324,18 @@ async fn attempts_and_history_travel_with_the_page(crawl: Crawl) {
     crawl.accept(&[finish(&lease, ending)]).await;
     let again = crawl.claim_one().await;
     assert_eq!((again.attempt, &again.history), (3, &history));
-    let error: String =
-        crawl.rows("SELECT last_error FROM frontier").await[0].try_get("", "last_error").unwrap();
+    let error: String = crawl.rows("SELECT last_error FROM frontier").await[0]
+        .try_get("", "last_error")
+        .unwrap();
     assert_eq!(error, "one \u{fffd} of two");
     // What it came to is not forgotten when the next lease is merely given back.
     crawl.accept(&[release(&again, true)]).await;
-    assert_eq!(crawl.count("frontier WHERE last_outcome = 'incomplete' AND last_error LIKE 'one%'").await, 1);
+    assert_eq!(
+        crawl
+            .count("frontier WHERE last_outcome = 'incomplete' AND last_error LIKE 'one%'")
+            .await,
+        1
+    );
     assert_eq!(crawl.claim_one().await.history, history);
 }
 
@@ -254,13 +343,26 @@ async fn failed_pages_are_reopened_with_fresh_retries(crawl: Crawl) {
     crawl.add(&pages(PageKind::Years, 2)).await;
     let leases = crawl.claim(2).await;
     crawl.accept(&[fail(&leases[0]), skip(&leases[1])]).await;
-    assert_eq!(crawl.count("frontier WHERE state = 'failed' AND finished_at IS NOT NULL").await, 1);
+    assert_eq!(
+        crawl
+            .count("frontier WHERE state = 'failed' AND finished_at IS NOT NULL")
+            .await,
+        1
+    );
     assert_eq!(crawl.store.reopen_failed(crawl.run).await.unwrap(), 1);
     assert_eq!(crawl.store.reopen_failed(crawl.run).await.unwrap(), 0);
     let again = crawl.claim(2).await;
     assert_eq!(again.len(), 1, "skipped pages stay skipped");
-    assert_eq!((again[0].page_id, again[0].history.failures, again[0].attempt), (leases[0].page_id, 0, 2));
-    assert_eq!(crawl.count("frontier WHERE state = 'leased' AND finished_at IS NULL").await, 1);
+    assert_eq!(
+        (again[0].page_id, again[0].history.failures, again[0].attempt),
+        (leases[0].page_id, 0, 2)
+    );
+    assert_eq!(
+        crawl
+            .count("frontier WHERE state = 'leased' AND finished_at IS NULL")
+            .await,
+        1
+    );
     // The lease under which it failed is no longer in force.
     assert_eq!(crawl.finish(&[fail(&leases[0])]).await.fates, [Fate::Fenced]);
 }
@@ -273,13 +375,25 @@ async fn skipped_pages_are_closed_with_their_reason(crawl: Crawl) {
     assert_eq!(leases.len(), 1);
     crawl.accept(&[skip(&leases[0])]).await;
     let counts = crawl.store.frontier_counts(crawl.run).await.unwrap();
-    assert_eq!((counts.get(PageKind::Years, PageState::Skipped), counts.open()), (2, 0));
+    assert_eq!(
+        (counts.get(PageKind::Years, PageState::Skipped), counts.open()),
+        (2, 0)
+    );
     let closed = "frontier WHERE finished_at IS NOT NULL AND last_error";
     assert_eq!(
-        crawl.count(&format!("{closed} = 'not among --categories' AND last_outcome = 'filter'")).await,
+        crawl
+            .count(&format!(
+                "{closed} = 'not among --categories' AND last_outcome = 'filter'"
+            ))
+            .await,
         1
     );
-    assert_eq!(crawl.count(&format!("{closed} = 'robots' AND last_outcome = 'robots'")).await, 1);
+    assert_eq!(
+        crawl
+            .count(&format!("{closed} = 'robots' AND last_outcome = 'robots'"))
+            .await,
+        1
+    );
 }
 
 async fn the_outlook_tells_what_there_is(crawl: Crawl) {
@@ -316,5 +430,13 @@ async fn one_process_finishes_while_it_beats(crawl: Crawl) {
     }
     done.send(()).unwrap();
     beating.await.unwrap();
-    assert_eq!(crawl.store.frontier_counts(crawl.run).await.unwrap().in_state(PageState::Completed), 400);
+    assert_eq!(
+        crawl
+            .store
+            .frontier_counts(crawl.run)
+            .await
+            .unwrap()
+            .in_state(PageState::Completed),
+        400
+    );
 }

@@ -118,16 +118,36 @@ impl Model {
         store.register_runner(run, &me).await.unwrap();
         store.add_pages(run, &[categories_page()]).await.unwrap();
         let lease = store.claim(run, &me.instance, 1, TERM).await.unwrap().remove(0);
-        let names: Vec<_> = (0..3).map(|n| CategoryRow { name: format!("c{n}") }).collect();
+        let names: Vec<_> = (0..3)
+            .map(|n| CategoryRow {
+                name: format!("c{n}"),
+            })
+            .collect();
         let finish = complete(&lease, PageRows::Categories(names));
-        store.finish(run, &me.runner_id, &me.instance, &[finish]).await.unwrap();
+        store
+            .finish(run, &me.runner_id, &me.instance, &[finish])
+            .await
+            .unwrap();
         let mut categories = Page::new(PageKind::Categories, &Identity::default());
         (categories.state, categories.attempts, categories.completions) = (PageState::Completed, 1, 1);
         let mut pages = vec![categories];
         pages.extend((0..3).map(|n| {
-            Page::new(PageKind::Years, &Identity { category: format!("c{n}"), ..Identity::default() })
+            Page::new(
+                PageKind::Years,
+                &Identity {
+                    category: format!("c{n}"),
+                    ..Identity::default()
+                },
+            )
         }));
-        Model { store, run, me, pages, leases: Vec::new(), last_group: Vec::new() }
+        Model {
+            store,
+            run,
+            me,
+            pages,
+            leases: Vec::new(),
+            last_group: Vec::new(),
+        }
     }
 
     async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -140,7 +160,10 @@ impl Model {
                         return Ok(());
                     }
                     let lease = index.get(&self.leases);
-                    if group.iter().all(|(other, _)| other.lease.page_id != lease.page_id) {
+                    if group
+                        .iter()
+                        .all(|(other, _)| other.lease.page_id != lease.page_id)
+                    {
                         group.push((as_finish(lease, how), how));
                     }
                 }
@@ -153,13 +176,22 @@ impl Model {
                 prop_assert_eq!(self.store.rescue_expired(self.run).await.unwrap(), rescued);
             }
             Step::Heartbeat => {
-                let held = self.pages.iter_mut().filter(|page| page.state == PageState::Leased);
+                let held = self
+                    .pages
+                    .iter_mut()
+                    .filter(|page| page.state == PageState::Leased);
                 let renewed = held.map(|page| page.lasting = true).count() as u64;
-                prop_assert_eq!(self.store.heartbeat(&self.me.instance, TERM).await.unwrap(), renewed);
+                prop_assert_eq!(
+                    self.store.heartbeat(&self.me.instance, TERM).await.unwrap(),
+                    renewed
+                );
             }
             Step::TakeBack => {
                 let taken = self.free_where(|page| page.state == PageState::Leased);
-                prop_assert_eq!(self.store.take_back(self.run, &self.me.instance).await.unwrap(), taken);
+                prop_assert_eq!(
+                    self.store.take_back(self.run, &self.me.instance).await.unwrap(),
+                    taken
+                );
             }
             Step::Reopen => {
                 let reopened = self.free_where(|page| page.state == PageState::Failed);
@@ -178,16 +210,30 @@ impl Model {
 
     async fn claim(&mut self, limit: usize, lasting: bool) -> Result<(), TestCaseError> {
         let term = if lasting { TERM } else { NO_TERM };
-        let leases = self.store.claim(self.run, &self.me.instance, limit, term).await.unwrap();
-        for page in self.pages.iter_mut().filter(|page| page.state == PageState::Retryable && page.due) {
+        let leases = self
+            .store
+            .claim(self.run, &self.me.instance, limit, term)
+            .await
+            .unwrap();
+        for page in self
+            .pages
+            .iter_mut()
+            .filter(|page| page.state == PageState::Retryable && page.due)
+        {
             page.free();
         }
-        let mut wanted: Vec<_> =
-            self.pages.iter_mut().filter(|page| page.state == PageState::Available).collect();
+        let mut wanted: Vec<_> = self
+            .pages
+            .iter_mut()
+            .filter(|page| page.state == PageState::Available)
+            .collect();
         wanted.sort_by_key(|page| std::cmp::Reverse(page.kind));
         wanted.truncate(limit);
         let claimed: Vec<_> = leases.iter().map(|lease| lease.key.as_str()).collect();
-        prop_assert_eq!(claimed, wanted.iter().map(|page| page.key.as_str()).collect::<Vec<_>>());
+        prop_assert_eq!(
+            claimed,
+            wanted.iter().map(|page| page.key.as_str()).collect::<Vec<_>>()
+        );
         for (page, lease) in wanted.into_iter().zip(&leases) {
             page.attempts += 1;
             prop_assert_eq!(i64::from(lease.attempt), page.attempts);
@@ -199,12 +245,20 @@ impl Model {
 
     async fn finish(&mut self) -> Result<(), TestCaseError> {
         let batch: Vec<_> = self.last_group.iter().map(|(finish, _)| finish.clone()).collect();
-        let fates =
-            self.store.finish(self.run, &self.me.runner_id, &self.me.instance, &batch).await.unwrap().fates;
+        let fates = self
+            .store
+            .finish(self.run, &self.me.runner_id, &self.me.instance, &batch)
+            .await
+            .unwrap()
+            .fates;
         let mut expected = Vec::new();
         let mut found = Vec::new();
         for (finish, how) in &self.last_group {
-            let page = self.pages.iter_mut().find(|page| page.key == finish.lease.key.as_str()).unwrap();
+            let page = self
+                .pages
+                .iter_mut()
+                .find(|page| page.key == finish.lease.key.as_str())
+                .unwrap();
             let holds = page.token.as_deref() == Some(finish.lease.token.as_str());
             expected.push(match (holds, page.state) {
                 (true, PageState::Leased) => {
@@ -226,11 +280,19 @@ impl Model {
     }
 
     async fn compare(&self) -> Result<(), TestCaseError> {
-        let stored = frontier::Entity::find().all(self.store.connection()).await.unwrap();
-        let mut stored: Vec<_> =
-            stored.into_iter().map(|page| (page.page_key, page.state, page.attempts)).collect();
+        let stored = frontier::Entity::find()
+            .all(self.store.connection())
+            .await
+            .unwrap();
+        let mut stored: Vec<_> = stored
+            .into_iter()
+            .map(|page| (page.page_key, page.state, page.attempts))
+            .collect();
         stored.sort_unstable();
-        let known = self.pages.iter().map(|page| (page.key.clone(), page.state.to_string(), page.attempts));
+        let known = self
+            .pages
+            .iter()
+            .map(|page| (page.key.clone(), page.state.to_string(), page.attempts));
         let mut known: Vec<_> = known.collect();
         known.sort_unstable();
         prop_assert_eq!(stored, known);
@@ -240,9 +302,16 @@ impl Model {
         let sum: u64 = PageState::ALL.iter().map(|state| counts.in_state(*state)).sum();
         prop_assert_eq!(sum, self.pages.len() as u64);
 
-        let runner = runners::Entity::find().one(self.store.connection()).await.unwrap().unwrap();
+        let runner = runners::Entity::find()
+            .one(self.store.connection())
+            .await
+            .unwrap()
+            .unwrap();
         prop_assert!(self.pages.iter().all(|page| page.completions <= 1));
-        prop_assert_eq!(runner.pages_completed, self.pages.iter().map(|page| page.completions).sum::<i64>());
+        prop_assert_eq!(
+            runner.pages_completed,
+            self.pages.iter().map(|page| page.completions).sum::<i64>()
+        );
 
         let outlook = self.store.outlook(self.run).await.unwrap();
         let any = |state| self.pages.iter().any(|page| page.state == state);
@@ -256,7 +325,12 @@ impl Model {
 fn as_finish(lease: &Lease, how: How) -> Finish {
     match how {
         How::Complete { children } if lease.kind == PageKind::Years => {
-            let year = |n| YearRow { year: format!("{n}"), sets: 0, items: 0, graded: 0 };
+            let year = |n| YearRow {
+                year: format!("{n}"),
+                sets: 0,
+                items: 0,
+                graded: 0,
+            };
             complete(lease, PageRows::Years((0..children).map(year).collect()))
         }
         How::Complete { .. } => complete(lease, PageRows::none(lease.kind)),
@@ -293,7 +367,10 @@ fn children_of(finish: &Finish) -> Vec<Page> {
         return Vec::new();
     };
     let kind = finish.lease.kind.child();
-    children.iter().filter_map(|child| Some(Page::new(kind?, &child.identity))).collect()
+    children
+        .iter()
+        .filter_map(|child| Some(Page::new(kind?, &child.identity)))
+        .collect()
 }
 
 proptest! {
@@ -315,6 +392,12 @@ proptest! {
 /// A page given to `add_pages` by hand is one the model could have found.
 #[test]
 fn the_model_keys_pages_as_the_store_does() {
-    let page: NewPage = page(PageKind::Years, Identity { category: "C0".into(), ..Identity::default() });
+    let page: NewPage = page(
+        PageKind::Years,
+        Identity {
+            category: "C0".into(),
+            ..Identity::default()
+        },
+    );
     assert_eq!(Page::new(page.kind, &page.identity).key, "years/c0");
 }

@@ -66,10 +66,18 @@ pub(crate) struct Crawl {
 impl Crawl {
     pub(crate) async fn on(database: TestDatabase) -> Crawl {
         let store = database.open().await;
-        let run = store.start_run(&serde_json::json!({ "delay": 1.0 })).await.unwrap();
+        let run = store
+            .start_run(&serde_json::json!({ "delay": 1.0 }))
+            .await
+            .unwrap();
         let me = runner("runner_1");
         store.register_runner(run, &me).await.unwrap();
-        Crawl { database, store, run, me }
+        Crawl {
+            database,
+            store,
+            run,
+            me,
+        }
     }
 
     /// A second run, by the same runner's next process.
@@ -84,7 +92,10 @@ impl Crawl {
     }
 
     pub(crate) async fn claim(&self, limit: usize) -> Vec<Lease> {
-        self.store.claim(self.run, &self.me.instance, limit, TERM).await.unwrap()
+        self.store
+            .claim(self.run, &self.me.instance, limit, TERM)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn claim_one(&self) -> Lease {
@@ -92,7 +103,9 @@ impl Crawl {
     }
 
     pub(crate) async fn try_finish(&self, batch: &[Finish]) -> Result<Committed, StoreError> {
-        self.store.finish(self.run, &self.me.runner_id, &self.me.instance, batch).await
+        self.store
+            .finish(self.run, &self.me.runner_id, &self.me.instance, batch)
+            .await
     }
 
     pub(crate) async fn finish(&self, batch: &[Finish]) -> Committed {
@@ -121,10 +134,24 @@ impl Crawl {
             counts.add(code, count);
         }
         self.add(&[categories_page()]).await;
-        self.read(PageRows::Categories(vec![CategoryRow { name: "Baseball".into() }])).await;
+        self.read(PageRows::Categories(vec![CategoryRow {
+            name: "Baseball".into(),
+        }]))
+        .await;
         let items = cards.len() as u64;
-        self.read(PageRows::Years(vec![YearRow { year: "1989".into(), sets: 1, items, graded }])).await;
-        let set = SetRow { brand: "Donruss".into(), name: String::new(), counts, total: graded };
+        self.read(PageRows::Years(vec![YearRow {
+            year: "1989".into(),
+            sets: 1,
+            items,
+            graded,
+        }]))
+        .await;
+        let set = SetRow {
+            brand: "Donruss".into(),
+            name: String::new(),
+            counts,
+            total: graded,
+        };
         self.read(PageRows::Sets(vec![set])).await;
         self.read(PageRows::Cards(cards)).await;
     }
@@ -136,13 +163,20 @@ impl Crawl {
 
     /// Runs statements as another program would.
     pub(crate) async fn sql(&self, statements: &str) {
-        self.connection().await.execute_unprepared(statements).await.unwrap();
+        self.connection()
+            .await
+            .execute_unprepared(statements)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn rows(&self, query: &str) -> Vec<QueryResult> {
         let connection = self.connection().await;
         let backend = connection.get_database_backend();
-        connection.query_all_raw(Statement::from_string(backend, query)).await.unwrap()
+        connection
+            .query_all_raw(Statement::from_string(backend, query))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn number(&self, query: &str) -> i64 {
@@ -150,7 +184,8 @@ impl Crawl {
     }
 
     pub(crate) async fn count(&self, table_and_condition: &str) -> i64 {
-        self.number(&format!("SELECT count(*) AS n FROM {table_and_condition}")).await
+        self.number(&format!("SELECT count(*) AS n FROM {table_and_condition}"))
+            .await
     }
 
     /// Everything that a commit can write, as one text for each table.
@@ -172,14 +207,20 @@ impl Crawl {
             let order = if table == "retry_counts" { "cause" } else { "1" };
             let as_text = match self.database {
                 TestDatabase::Sqlite(_) => {
-                    let columns = self.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).await;
-                    let columns: Vec<String> =
-                        columns.iter().map(|row| row.try_get("", "name").unwrap()).collect();
+                    let columns = self
+                        .rows(&format!("SELECT name FROM pragma_table_info('{table}')"))
+                        .await;
+                    let columns: Vec<String> = columns
+                        .iter()
+                        .map(|row| row.try_get("", "name").unwrap())
+                        .collect();
                     format!("json_array({})", columns.join(", "))
                 }
                 TestDatabase::Postgres(_) => format!("CAST({table}.* AS text)"),
             };
-            let rows = self.rows(&format!("SELECT {as_text} AS line FROM {table} ORDER BY {order}")).await;
+            let rows = self
+                .rows(&format!("SELECT {as_text} AS line FROM {table} ORDER BY {order}"))
+                .await;
             let lines: Vec<String> = rows.iter().map(|row| row.try_get("", "line").unwrap()).collect();
             all.push(format!("{table}\n{}", lines.join("\n")));
         }
@@ -226,8 +267,11 @@ pub(crate) fn page(kind: PageKind, identity: Identity) -> NewPage {
 
 /// Pages of `kind` that differ in their years and names.
 pub(crate) fn pages(kind: PageKind, count: usize) -> Vec<NewPage> {
-    let identity =
-        |n: usize| Identity { category: format!("c{n}"), name: format!("n{n}"), ..Identity::default() };
+    let identity = |n: usize| Identity {
+        category: format!("c{n}"),
+        name: format!("n{n}"),
+        ..Identity::default()
+    };
     (0..count).map(|n| page(kind, identity(n))).collect()
 }
 
@@ -255,7 +299,9 @@ pub(crate) fn card(number: &str, entries: &[(&str, u64)]) -> CardRow {
 
 /// `count` cards with one copy at grade 9 each.
 pub(crate) fn cards(count: usize) -> Vec<CardRow> {
-    (1..=count).map(|number| card(&number.to_string(), &[("9", 1)])).collect()
+    (1..=count)
+        .map(|number| card(&number.to_string(), &[("9", 1)]))
+        .collect()
 }
 
 pub(crate) fn grade_row(cert: &str) -> GradeRow {
@@ -286,16 +332,33 @@ pub(crate) fn children(parent: &Identity, rows: &PageRows) -> Vec<ChildPage> {
     let child = |change: &dyn Fn(&mut Identity), kind: PageKind, expected: Option<u64>| {
         let mut identity = parent.clone();
         change(&mut identity);
-        ChildPage { url: format!("/{}", identity.key(kind)), identity, expected, fate: ChildFate::Read }
+        ChildPage {
+            url: format!("/{}", identity.key(kind)),
+            identity,
+            expected,
+            fate: ChildFate::Read,
+        }
     };
     match rows {
         PageRows::Categories(rows) => rows
             .iter()
-            .map(|row| child(&|identity| identity.category = row.name.clone(), PageKind::Years, None))
+            .map(|row| {
+                child(
+                    &|identity| identity.category = row.name.clone(),
+                    PageKind::Years,
+                    None,
+                )
+            })
             .collect(),
         PageRows::Years(rows) => rows
             .iter()
-            .map(|row| child(&|identity| identity.year = row.year.clone(), PageKind::Sets, Some(row.sets)))
+            .map(|row| {
+                child(
+                    &|identity| identity.year = row.year.clone(),
+                    PageKind::Sets,
+                    Some(row.sets),
+                )
+            })
             .collect(),
         PageRows::Sets(rows) => rows
             .iter()
@@ -325,14 +388,31 @@ pub(crate) fn children(parent: &Identity, rows: &PageRows) -> Vec<ChildPage> {
 // Endings. ----------------------------------------------------------------------------------------------------
 
 pub(crate) fn finish(lease: &Lease, ending: Ending) -> Finish {
-    let cost = ReadCost { requests: 2, bytes: 1000, elapsed: Duration::from_millis(150) };
+    let cost = ReadCost {
+        requests: 2,
+        bytes: 1000,
+        elapsed: Duration::from_millis(150),
+    };
     let audit = vec![entry(AuditLevel::Info, &format!("{} was dealt with", lease.key))];
-    Finish { lease: lease.clone(), cost, ending, audit }
+    Finish {
+        lease: lease.clone(),
+        cost,
+        ending,
+        audit,
+    }
 }
 
 pub(crate) fn complete(lease: &Lease, rows: PageRows) -> Finish {
     let children = children(&lease.identity, &rows);
-    finish(lease, Ending::Completed { rows, children, whole: true, unreadable: Vec::new() })
+    finish(
+        lease,
+        Ending::Completed {
+            rows,
+            children,
+            whole: true,
+            unreadable: Vec::new(),
+        },
+    )
 }
 
 /// Completes a page with no rows.
@@ -341,28 +421,67 @@ pub(crate) fn complete_empty(lease: &Lease) -> Finish {
     // Pages added by hand have no parent row; without rows it is not needed.
     lease.subject_id = lease.subject_id.or(Some(0));
     let rows = PageRows::none(lease.kind);
-    finish(&lease, Ending::Completed { rows, children: Vec::new(), whole: false, unreadable: Vec::new() })
+    finish(
+        &lease,
+        Ending::Completed {
+            rows,
+            children: Vec::new(),
+            whole: false,
+            unreadable: Vec::new(),
+        },
+    )
 }
 
 pub(crate) fn with_unreadable(mut finish: Finish, place: &str) -> Finish {
     if let Ending::Completed { unreadable, .. } = &mut finish.ending {
-        unreadable.push(Unreadable { place: place.into(), text: "n/a".into(), expected: "a number".into() });
+        unreadable.push(Unreadable {
+            place: place.into(),
+            text: "n/a".into(),
+            expected: "a number".into(),
+        });
     }
     finish
 }
 
 pub(crate) fn retry(lease: &Lease, after: Duration) -> Finish {
-    let history = PageHistory { failures: lease.history.failures + 1, ..lease.history.clone() };
-    finish(lease, Ending::Retry { after, cause: Cause::Timeout, reason: "timed out".into(), history })
+    let history = PageHistory {
+        failures: lease.history.failures + 1,
+        ..lease.history.clone()
+    };
+    finish(
+        lease,
+        Ending::Retry {
+            after,
+            cause: Cause::Timeout,
+            reason: "timed out".into(),
+            history,
+        },
+    )
 }
 
 pub(crate) fn fail(lease: &Lease) -> Finish {
-    let history = PageHistory { failures: lease.history.failures + 1, ..lease.history.clone() };
-    finish(lease, Ending::Failed { cause: Cause::Network, reason: "reset".into(), history })
+    let history = PageHistory {
+        failures: lease.history.failures + 1,
+        ..lease.history.clone()
+    };
+    finish(
+        lease,
+        Ending::Failed {
+            cause: Cause::Network,
+            reason: "reset".into(),
+            history,
+        },
+    )
 }
 
 pub(crate) fn skip(lease: &Lease) -> Finish {
-    finish(lease, Ending::Skipped { cause: Cause::Robots, reason: "robots".into() })
+    finish(
+        lease,
+        Ending::Skipped {
+            cause: Cause::Robots,
+            reason: "robots".into(),
+        },
+    )
 }
 
 pub(crate) fn release(lease: &Lease, began: bool) -> Finish {
@@ -372,7 +491,11 @@ pub(crate) fn release(lease: &Lease, began: bool) -> Finish {
 pub(crate) fn entry(level: AuditLevel, message: &str) -> AuditEntry {
     AuditEntry {
         level,
-        kind: if level >= AuditLevel::Error { AuditKind::Error } else { AuditKind::Operation },
+        kind: if level >= AuditLevel::Error {
+            AuditKind::Error
+        } else {
+            AuditKind::Operation
+        },
         page_key: Some("categories".into()),
         operation: "read_page".into(),
         message: message.into(),

@@ -20,7 +20,10 @@ async fn an_empty_database_is_refused_without_migrating(database: TestDatabase) 
         "{error}"
     );
     assert_eq!(error.class(), ErrorClass::Permanent);
-    assert!(Store::open(&database.url(), false).await.is_err(), "the refusal has written nothing");
+    assert!(
+        Store::open(&database.url(), false).await.is_err(),
+        "the refusal has written nothing"
+    );
     database.open().await.close().await;
     Store::open(&database.url(), false).await.unwrap();
 }
@@ -35,12 +38,17 @@ async fn opening_again_changes_nothing(database: TestDatabase) {
 async fn a_newer_database_is_refused(database: TestDatabase) {
     database.open().await.close().await;
     let future = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
-    sea_orm::ConnectionTrait::execute_unprepared(&connect(&database.url()).await, future).await.unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&connect(&database.url()).await, future)
+        .await
+        .unwrap();
     for migrate in [true, false] {
         let error = Store::open(&database.url(), migrate).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, StoreError::Schema(_)), "{text}");
-        assert!(text.contains("newer tagpipe") && text.contains("`m9999_future`"), "{text}");
+        assert!(
+            text.contains("newer tagpipe") && text.contains("`m9999_future`"),
+            "{text}"
+        );
     }
 }
 
@@ -58,7 +66,10 @@ async fn many_processes_open_a_new_database_at_once(database: TestDatabase) {
 
 async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
     let all = vec!["m0001_initial".to_owned()];
-    assert_eq!(Store::migrations(&database.url()).await.unwrap(), (vec![], all.clone()));
+    assert_eq!(
+        Store::migrations(&database.url()).await.unwrap(),
+        (vec![], all.clone())
+    );
     database.open().await;
     assert_eq!(Store::migrations(&database.url()).await.unwrap(), (all, vec![]));
 }

@@ -41,16 +41,28 @@ fn advice() -> PaceAdvice {
 }
 
 fn every(interval: Duration) -> SlotRequest {
-    SlotRequest { interval, delay: Duration::ZERO, last_us: 0 }
+    SlotRequest {
+        interval,
+        delay: Duration::ZERO,
+        last_us: 0,
+    }
 }
 
 async fn refuse(crawl: &Crawl, page: &PageKey, retry_after: Option<Duration>) -> Brake {
-    let refusal = Refusal { page, retry_after, reason: "429, too many \0requests" };
+    let refusal = Refusal {
+        page,
+        retry_after,
+        reason: "429, too many \0requests",
+    };
     crawl.store.close_brake(SITE, &advice(), &refusal).await.unwrap()
 }
 
 fn page_of(category: &str) -> PageKey {
-    Identity { category: category.into(), ..Identity::default() }.key(PageKind::Years)
+    Identity {
+        category: category.into(),
+        ..Identity::default()
+    }
+    .key(PageKind::Years)
 }
 
 fn assert_apart(mut slots: Vec<i64>, least: Duration) {
@@ -101,10 +113,18 @@ async fn a_runner_keeps_its_own_delay(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     let delay = 5 * SECOND;
     let first = crawl.store.take_slot(SITE, every(Duration::ZERO)).await.unwrap();
-    let request = SlotRequest { interval: Duration::ZERO, delay, last_us: first.at_us };
+    let request = SlotRequest {
+        interval: Duration::ZERO,
+        delay,
+        last_us: first.at_us,
+    };
     let second = crawl.store.take_slot(SITE, request).await.unwrap();
     assert_eq!(second.at_us - first.at_us, delay.as_micros() as i64);
-    assert!(second.wait <= delay && second.wait > delay - SECOND, "{:?}", second.wait);
+    assert!(
+        second.wait <= delay && second.wait > delay - SECOND,
+        "{:?}",
+        second.wait
+    );
 }
 
 async fn without_interval_and_delay_nobody_waits(crawl: Crawl) {
@@ -139,19 +159,37 @@ async fn the_brake_moves_the_next_slot_by_no_more_than_its_cap(crawl: Crawl) {
         refuse(&crawl, &page_of("Baseball"), None).await;
     }
     let slot = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
-    assert!(slot.wait <= 10 * SECOND && slot.wait > 8 * SECOND, "{:?}", slot.wait);
+    assert!(
+        slot.wait <= 10 * SECOND && slot.wait > 8 * SECOND,
+        "{:?}",
+        slot.wait
+    );
 }
 
 async fn retry_after_blocks_everybody(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     let page = page_of("Baseball");
     let brake = refuse(&crawl, &page, Some(120 * SECOND)).await;
-    assert!(brake.blocked_for > 118 * SECOND && brake.blocked_for <= 120 * SECOND, "{:?}", brake.blocked_for);
+    assert!(
+        brake.blocked_for > 118 * SECOND && brake.blocked_for <= 120 * SECOND,
+        "{:?}",
+        brake.blocked_for
+    );
     // A shorter one does not shorten it.
     let brake = refuse(&crawl, &page, Some(SECOND)).await;
     assert!(brake.blocked_for > 118 * SECOND, "{:?}", brake.blocked_for);
-    let slot = crawl.database.open().await.take_slot(SITE, every(SECOND)).await.unwrap();
-    assert!(slot.wait > 118 * SECOND && slot.wait <= 120 * SECOND, "{:?}", slot.wait);
+    let slot = crawl
+        .database
+        .open()
+        .await
+        .take_slot(SITE, every(SECOND))
+        .await
+        .unwrap();
+    assert!(
+        slot.wait > 118 * SECOND && slot.wait <= 120 * SECOND,
+        "{:?}",
+        slot.wait
+    );
 }
 
 async fn an_absurd_retry_after_is_bounded(crawl: Crawl) {
@@ -160,7 +198,13 @@ async fn an_absurd_retry_after_is_bounded(crawl: Crawl) {
     assert!(brake.blocked_for > 300 * 24 * 3600 * SECOND);
     let slot = crawl
         .store
-        .take_slot(SITE, SlotRequest { delay: Duration::MAX, ..every(Duration::MAX) })
+        .take_slot(
+            SITE,
+            SlotRequest {
+                delay: Duration::MAX,
+                ..every(Duration::MAX)
+            },
+        )
         .await
         .unwrap();
     assert!(slot.wait > 300 * 24 * 3600 * SECOND);
@@ -173,14 +217,20 @@ async fn good_pages_ease_the_brake(crawl: Crawl) {
     for (pages, extra) in [(1, 5), (3, 2), (0, 2), (100, 0), (1, 0)] {
         let brake = crawl.store.ease_brake(SITE, &advice(), pages).await.unwrap();
         assert_eq!((brake.extra, brake.refusals_in_row), (extra * SECOND, 0));
-        assert_eq!((brake.reason.is_empty(), brake.refused_page.as_str()), (extra == 0, ""));
+        assert_eq!(
+            (brake.reason.is_empty(), brake.refused_page.as_str()),
+            (extra == 0, "")
+        );
     }
 }
 
 async fn the_brake_knows_whether_one_page_alone_is_refused(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     let (one, other) = (page_of("Baseball"), page_of("Hockey"));
-    assert!(!crawl.store.brake(SITE).await.unwrap().is_calm_for(&one), "nothing is slowed down yet");
+    assert!(
+        !crawl.store.brake(SITE).await.unwrap().is_calm_for(&one),
+        "nothing is slowed down yet"
+    );
     for _ in 0..2 {
         let brake = refuse(&crawl, &one, None).await;
         assert_eq!(brake.refused_page, one.as_str());
@@ -211,7 +261,10 @@ async fn an_unopened_site_has_no_slots(crawl: Crawl) {
     let error = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound(_)), "{error}");
     assert_eq!(crawl.store.brake(SITE).await.unwrap(), Brake::default());
-    assert_eq!(crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap(), Brake::default());
+    assert_eq!(
+        crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap(),
+        Brake::default()
+    );
     assert_eq!(refuse(&crawl, &page_of("Baseball"), None).await, Brake::default());
 }
 
@@ -219,6 +272,10 @@ async fn sites_do_not_share_a_pace(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     crawl.store.open_pace("https://other.test").await.unwrap();
     refuse(&crawl, &page_of("Baseball"), Some(100 * SECOND)).await;
-    let slot = crawl.store.take_slot("https://other.test", every(SECOND)).await.unwrap();
+    let slot = crawl
+        .store
+        .take_slot("https://other.test", every(SECOND))
+        .await
+        .unwrap();
     assert!(slot.wait < SECOND && slot.brake.is_open());
 }

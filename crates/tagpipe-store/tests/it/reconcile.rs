@@ -17,7 +17,9 @@ on_both_engines! {
 
 /// Two cards with three certificates, all sums in agreement, all pages completed.
 async fn read_all(crawl: &Crawl) {
-    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    crawl
+        .read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])])
+        .await;
     crawl.read(grade_rows(&["A1", "A2"])).await;
     crawl.read(grade_rows(&["B1"])).await;
 }
@@ -25,7 +27,10 @@ async fn read_all(crawl: &Crawl) {
 /// Subject, what, promised and found.
 async fn disagreements(crawl: &Crawl) -> Vec<[String; 4]> {
     let found = crawl.store.disagreements(crawl.run, 100).await.unwrap();
-    found.into_iter().map(|one| [one.subject, one.what, one.expected, one.found]).collect()
+    found
+        .into_iter()
+        .map(|one| [one.subject, one.what, one.expected, one.found])
+        .collect()
 }
 
 async fn each_check_sees_what_was_planted(crawl: Crawl) {
@@ -66,7 +71,10 @@ async fn each_check_sees_what_was_planted(crawl: Crawl) {
         (
             &format!("UPDATE cards SET counts = {} WHERE number = '1'", counts_9(4)),
             &format!("UPDATE cards SET counts = {} WHERE number = '1'", counts_9(2)),
-            vec![["set", "copies at grade 9", "3", "5"], ["card", "certificates at grade 9", "4", "2"]],
+            vec![
+                ["set", "copies at grade 9", "3", "5"],
+                ["card", "certificates at grade 9", "4", "2"],
+            ],
         ),
         (
             "UPDATE grade_rows SET grade_code = '8' WHERE cert_number = 'A1'",
@@ -83,9 +91,18 @@ async fn each_check_sees_what_was_planted(crawl: Crawl) {
 
 async fn pages_that_were_not_read_are_not_judged(crawl: Crawl) {
     crawl.add(&[categories_page()]).await;
-    crawl.read(PageRows::Categories(vec![CategoryRow { name: "Golf".into() }])).await;
+    crawl
+        .read(PageRows::Categories(vec![CategoryRow { name: "Golf".into() }]))
+        .await;
     // A year that promises much, of whose two sets one is left out.
-    crawl.read(PageRows::Years(vec![YearRow { year: "2000".into(), sets: 2, items: 99, graded: 6 }])).await;
+    crawl
+        .read(PageRows::Years(vec![YearRow {
+            year: "2000".into(),
+            sets: 2,
+            items: 99,
+            graded: 6,
+        }]))
+        .await;
     let set = |brand: &str| SetRow {
         brand: brand.into(),
         name: String::new(),
@@ -113,13 +130,18 @@ async fn rows_of_earlier_runs_are_not_counted(mut crawl: Crawl) {
     crawl.read_down_to(vec![card("1", &[("9", 2)])]).await;
     crawl.read(grade_rows(&["A1", "A2"])).await;
     assert_eq!(crawl.count("cards").await, 2);
-    assert!(disagreements(&crawl).await.is_empty(), "the card that is gone is in no sum of this run");
+    assert!(
+        disagreements(&crawl).await.is_empty(),
+        "the card that is gone is in no sum of this run"
+    );
 }
 
 async fn vanished_certificates_are_not_counted(mut crawl: Crawl) {
     read_all(&crawl).await;
     crawl.next_run().await;
-    crawl.read_down_to(vec![card("1", &[("9", 1)]), card("2", &[("9", 1)])]).await;
+    crawl
+        .read_down_to(vec![card("1", &[("9", 1)]), card("2", &[("9", 1)])])
+        .await;
     crawl.read(grade_rows(&["A1"])).await;
     crawl.read(grade_rows(&["B1"])).await;
     assert_eq!(crawl.count("grade_rows").await, 3);
@@ -145,15 +167,25 @@ async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
     // The card's page, and the set's page with the card's row.
     assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2);
     let leases = crawl.claim(10).await;
-    let read: Vec<_> =
-        leases.iter().map(|lease| (lease.key.as_str(), lease.verifications, lease.attempt)).collect();
+    let read: Vec<_> = leases
+        .iter()
+        .map(|lease| (lease.key.as_str(), lease.verifications, lease.attempt))
+        .collect();
     assert_eq!(
         read,
-        [("grade_rows/baseball/1989/Donruss//Player 2/2/", 1, 2), ("cards/baseball/1989/Donruss/", 1, 2)]
+        [
+            ("grade_rows/baseball/1989/Donruss//Player 2/2/", 1, 2),
+            ("cards/baseball/1989/Donruss/", 1, 2)
+        ]
     );
     let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]);
-    let committed = crawl.accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)]).await;
-    assert_eq!(committed.found, [0; 5], "its children stand in the frontier already");
+    let committed = crawl
+        .accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)])
+        .await;
+    assert_eq!(
+        committed.found, [0; 5],
+        "its children stand in the frontier already"
+    );
     // Read twice, they say the same: no third time.
     let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(doubt.len(), 2);
@@ -165,9 +197,14 @@ async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
     // For a set in doubt it is the set's page and the year's, for a year the year's and the category's.
     for (planted, kinds) in [
         ("UPDATE sets SET total = 9", [PageKind::Cards, PageKind::Sets]),
-        ("UPDATE years SET sets_count = 9", [PageKind::Sets, PageKind::Years]),
+        (
+            "UPDATE years SET sets_count = 9",
+            [PageKind::Sets, PageKind::Years],
+        ),
     ] {
-        crawl.sql("UPDATE frontier SET verifications = 0; UPDATE grade_rows SET vanished_at = NULL").await;
+        crawl
+            .sql("UPDATE frontier SET verifications = 0; UPDATE grade_rows SET vanished_at = NULL")
+            .await;
         crawl
             .sql("UPDATE sets SET total = 3; UPDATE cards SET total = 2, counts = '{}' WHERE number = '1'")
             .await;
@@ -180,9 +217,17 @@ async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
         let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
         let doubt: Vec<_> = doubt.into_iter().filter(|one| one.expected == "9").collect();
         assert_eq!(doubt.len(), 1, "{planted}");
-        assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2, "{planted}");
+        assert_eq!(
+            crawl.store.verify_again(crawl.run, &doubt).await.unwrap(),
+            2,
+            "{planted}"
+        );
         let leases = crawl.claim(10).await;
-        assert_eq!(leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(), kinds, "{planted}");
+        assert_eq!(
+            leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(),
+            kinds,
+            "{planted}"
+        );
         crawl.accept(&leases.iter().map(skip).collect::<Vec<_>>()).await;
         crawl
             .sql(
@@ -194,14 +239,22 @@ async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
 }
 
 async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
-    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    crawl
+        .read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])])
+        .await;
     let leases = crawl.claim(2).await;
     let first = with_unreadable(complete(&leases[0], grade_rows(&["A1"])), "row 1");
-    crawl.accept(&[first, complete(&leases[1], grade_rows(&["B1"]))]).await;
+    crawl
+        .accept(&[first, complete(&leases[1], grade_rows(&["B1"]))])
+        .await;
     let remain = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(remain.len(), 2);
     for _ in 0..2 {
-        let open = crawl.store.settle_disagreements(crawl.run, &remain).await.unwrap();
+        let open = crawl
+            .store
+            .settle_disagreements(crawl.run, &remain)
+            .await
+            .unwrap();
         assert_eq!(open, 3, "settling again doubles nothing");
     }
     let subject = crawl.number("SELECT id FROM cards WHERE number = '1'").await;
@@ -216,15 +269,24 @@ async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
     // A later run that reads another card resolves nothing of this one.
     let first_run = crawl.run;
     crawl.next_run().await;
-    crawl.read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]).await;
+    crawl
+        .read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])])
+        .await;
     let leases = crawl.claim(2).await;
     crawl.accept(&[complete(&leases[1], grade_rows(&["B1"]))]).await;
     assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
     assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 3);
     // One that reads it whole does.
-    crawl.accept(&[complete(&leases[0], grade_rows(&["A1", "A2"]))]).await;
+    crawl
+        .accept(&[complete(&leases[0], grade_rows(&["A1", "A2"]))])
+        .await;
     assert!(disagreements(&crawl).await.is_empty());
     assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
     assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 0);
-    assert_eq!(crawl.count(&format!("discrepancies WHERE run_id = {first_run}")).await, 3);
+    assert_eq!(
+        crawl
+            .count(&format!("discrepancies WHERE run_id = {first_run}"))
+            .await,
+        3
+    );
 }

@@ -10,11 +10,18 @@ use crate::settings::{Merged, database_url};
 pub(crate) async fn migrate(global: &GlobalArguments) -> Result<Exit, Failure> {
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
     let url = database_url(&merged)?;
-    let (_, pending) = Store::migrations(&url).await.map_err(|error| Failure::opening(&error))?;
-    let store = Store::open(&url, true).await.map_err(|error| Failure::opening(&error))?;
+    let (_, pending) = Store::migrations(&url)
+        .await
+        .map_err(|error| Failure::opening(&error))?;
+    let store = Store::open(&url, true)
+        .await
+        .map_err(|error| Failure::opening(&error))?;
     store.close().await;
     if global.json {
-        println!("{}", serde_json::json!({ "database": url.to_string(), "applied": pending }));
+        println!(
+            "{}",
+            serde_json::json!({ "database": url.to_string(), "applied": pending })
+        );
     } else if pending.is_empty() {
         println!("{url}: the schema is up to date");
     } else {

@@ -35,7 +35,11 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
     };
     let site = start_site(arguments.seed, arguments.pages, Rendering::Server).await?;
     if !is_quiet {
-        println!("demo site with {} pages at {}/pop-report", grouped(site.world().page_count()), site.site_url());
+        println!(
+            "demo site with {} pages at {}/pop-report",
+            grouped(site.world().page_count()),
+            site.site_url()
+        );
     }
     let ended = read_site(&merged, &site, database.clone(), FetchChoice::Http, &display).await?;
     site.stop().await;
@@ -51,7 +55,12 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
 
 async fn start_site(seed: u64, pages: u64, rendering: Rendering) -> Result<RunningDemo, Failure> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = DemoConfig { seed, pages, rendering, ..DemoConfig::default() };
+    let config = DemoConfig {
+        seed,
+        pages,
+        rendering,
+        ..DemoConfig::default()
+    };
     DemoSite::start(config, any, any)
         .await
         .map_err(|error| Failure::could_not_run(format!("cannot start the demo site: {error}")))
@@ -71,14 +80,28 @@ async fn read_site(
     config.run.delay = std::time::Duration::ZERO;
     config.run.interval = std::time::Duration::ZERO;
     config.run.concurrency = 4;
-    let main = Store::open(&database, true).await.map_err(|error| Failure::opening(&error))?;
-    execute(&config, Stores { main, parents: None, dry_run: false }, Start::New, display).await
+    let main = Store::open(&database, true)
+        .await
+        .map_err(|error| Failure::opening(&error))?;
+    execute(
+        &config,
+        Stores {
+            main,
+            parents: None,
+            dry_run: false,
+        },
+        Start::New,
+        display,
+    )
+    .await
 }
 
 /// The real case: pages that a script paints. Needs Chromium, and says so if there is none.
 async fn show_rendered(merged: &Merged, seed: u64, display: &Display) -> Result<(), Failure> {
     if find_chromium(None).is_err() {
-        println!("\nWith Chromium installed (apt-get install chromium) the demo also reads script-rendered pages.");
+        println!(
+            "\nWith Chromium installed (apt-get install chromium) the demo also reads script-rendered pages."
+        );
         return Ok(());
     }
     let site = start_site(seed, RENDERED_PAGES, Rendering::Script).await?;
@@ -100,7 +123,10 @@ fn fresh_file(path: &Path) -> Result<DatabaseUrl, Failure> {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::could_not_run(format!("cannot replace `{}`: {error}", file.display())));
+                return Err(Failure::could_not_run(format!(
+                    "cannot replace `{}`: {error}",
+                    file.display()
+                )));
             }
             _ => {}
         }
@@ -109,11 +135,15 @@ fn fresh_file(path: &Path) -> Result<DatabaseUrl, Failure> {
 }
 
 fn print_next_steps(database: &DatabaseUrl) {
-    let DatabaseUrl::Sqlite(path) = database else { return };
+    let DatabaseUrl::Sqlite(path) = database else {
+        return;
+    };
     let path = path.display();
     println!("\nLook at it:");
     println!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
-    println!("  sqlite3 {path} \"SELECT grade_text, cert_number FROM grade_rows WHERE cert_number = 'X3032464'\"");
+    println!(
+        "  sqlite3 {path} \"SELECT grade_text, cert_number FROM grade_rows WHERE cert_number = 'X3032464'\""
+    );
     println!("  sqlite3 {path} \"SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10\"");
     println!("Read the real report, one year of one sport first:");
     println!("  tagpipe run --categories Hockey --year-filter 1989");

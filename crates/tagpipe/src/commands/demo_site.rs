@@ -6,23 +6,39 @@ use crate::cli::{DemoSiteArguments, GlobalArguments, RenderingChoice};
 use crate::exit::{Exit, Failure};
 
 /// Serves until somebody asks to stop.
-pub(crate) async fn demo_site(global: &GlobalArguments, arguments: &DemoSiteArguments) -> Result<Exit, Failure> {
+pub(crate) async fn demo_site(
+    global: &GlobalArguments,
+    arguments: &DemoSiteArguments,
+) -> Result<Exit, Failure> {
     let config = config(arguments)?;
-    let demo = DemoSite::start(config, arguments.listen, arguments.admin).await.map_err(|error| {
-        Failure::could_not_run(format!(
-            "cannot listen on {} and {}: {error}; choose other addresses with --listen and --admin",
-            arguments.listen, arguments.admin
-        ))
-    })?;
+    let demo = DemoSite::start(config, arguments.listen, arguments.admin)
+        .await
+        .map_err(|error| {
+            Failure::could_not_run(format!(
+                "cannot listen on {} and {}: {error}; choose other addresses with --listen and --admin",
+                arguments.listen, arguments.admin
+            ))
+        })?;
     if global.json {
-        println!("{}", serde_json::json!({ "site": demo.site_url(), "admin": demo.admin_url(), "pages": demo.world().page_count() }));
+        println!(
+            "{}",
+            serde_json::json!({ "site": demo.site_url(), "admin": demo.admin_url(), "pages": demo.world().page_count() })
+        );
     } else {
-        println!("site    {}/pop-report   ({} pages)", demo.site_url(), demo.world().page_count());
+        println!(
+            "site    {}/pop-report   ({} pages)",
+            demo.site_url(),
+            demo.world().page_count()
+        );
         println!("truth   {}/truth/summary", demo.admin_url());
-        println!("read it with: tagpipe run --base-url {} --delay 0 --fetch {}", demo.site_url(), match arguments.rendering {
-            RenderingChoice::Server => "http",
-            RenderingChoice::Script => "browser",
-        });
+        println!(
+            "read it with: tagpipe run --base-url {} --delay 0 --fetch {}",
+            demo.site_url(),
+            match arguments.rendering {
+                RenderingChoice::Server => "http",
+                RenderingChoice::Script => "browser",
+            }
+        );
         println!("Ctrl-C stops it");
     }
     let exit = super::run::wait_for_signal().await;
@@ -40,10 +56,14 @@ fn config(arguments: &DemoSiteArguments) -> Result<DemoConfig, Failure> {
         ("--partial", arguments.partial),
     ];
     if let Some((flag, share)) = shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-        return Err(Failure::usage(format!("`{share}` is not a valid {flag}; it takes a share from 0 to 1")));
+        return Err(Failure::usage(format!(
+            "`{share}` is not a valid {flag}; it takes a share from 0 to 1"
+        )));
     }
     if shares.iter().map(|(_, share)| share).sum::<f64>() > 1.0 {
-        return Err(Failure::usage("the shares of all faults together are more than 1"));
+        return Err(Failure::usage(
+            "the shares of all faults together are more than 1",
+        ));
     }
     Ok(DemoConfig {
         seed: arguments.seed,

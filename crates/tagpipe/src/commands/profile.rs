@@ -18,6 +18,11 @@ pub(crate) fn check(file: &Path) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", file.display())))?;
     let profile = SiteProfile::parse(&text, &file.display().to_string())
         .map_err(|error| Failure::usage(error.to_string()))?;
-    println!("{}: {} (version {}) is a valid profile", file.display(), profile.title, profile.version);
+    println!(
+        "{}: {} (version {}) is a valid profile",
+        file.display(),
+        profile.title,
+        profile.version
+    );
     Ok(Exit::Done)
 }

@@ -14,13 +14,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
+use crate::logging;
 use crate::report::{Display, print_summary};
 use crate::settings::{FetchChoice, Merged, RunConfig, log_format, log_level, run_config};
-use crate::logging;
 
 /// Names the program and says where to complain.
-pub(crate) const USER_AGENT: &str =
-    concat!("tagpipe/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
+pub(crate) const USER_AGENT: &str = concat!(
+    "tagpipe/",
+    env!("CARGO_PKG_VERSION"),
+    " (+",
+    env!("CARGO_PKG_REPOSITORY"),
+    ")"
+);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const RECYCLE_AFTER_PAGES: u32 = 500;
@@ -35,7 +40,12 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let start = start(arguments)?;
     let config = run_config(&merged)?;
     let display = Display::new(global.quiet);
-    logging::start(log_level(&merged)?, log_format(&merged)?, global.quiet, display.bars());
+    logging::start(
+        log_level(&merged)?,
+        log_format(&merged)?,
+        global.quiet,
+        display.bars(),
+    );
     let stores = open_stores(&config.database, arguments.dry_run, !global.no_migrate).await?;
     warn_of_pace(&config);
     let ended = execute(&config, stores, start, &display).await?;
@@ -62,11 +72,19 @@ async fn open_stores(url: &DatabaseUrl, dry_run: bool, migrate: bool) -> Result<
     let failed = |error| Failure::opening(&error);
     if !dry_run {
         let main = Store::open(url, migrate).await.map_err(failed)?;
-        return Ok(Stores { main, parents: None, dry_run });
+        return Ok(Stores {
+            main,
+            parents: None,
+            dry_run,
+        });
     }
     let main = Store::open(&DatabaseUrl::Memory, true).await.map_err(failed)?;
     let parents = Store::open_read_only(url).await.map_err(failed)?;
-    Ok(Stores { main, parents, dry_run })
+    Ok(Stores {
+        main,
+        parents,
+        dry_run,
+    })
 }
 
 /// Runs the pipeline with signals wired to it and progress shown.
@@ -80,7 +98,13 @@ pub(crate) async fn execute(
     let http = http_settings(&profile);
     let fetcher = fetcher(config, &profile, &http)?;
     let store = stores.main.clone();
-    let mut pipeline = Pipeline::new(store.clone(), profile, Arc::clone(&fetcher), http, config.run.clone());
+    let mut pipeline = Pipeline::new(
+        store.clone(),
+        profile,
+        Arc::clone(&fetcher),
+        http,
+        config.run.clone(),
+    );
     if stores.dry_run {
         pipeline = pipeline.dry_run(stores.parents);
     }
@@ -93,7 +117,10 @@ pub(crate) async fn execute(
     store.close().await;
     let terminated = shutdown.requested() != StopRequest::None && was_terminated();
     signals.abort();
-    Ok(Ended { summary: outcome?, terminated })
+    Ok(Ended {
+        summary: outcome?,
+        terminated,
+    })
 }
 
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {
@@ -101,12 +128,16 @@ fn start(arguments: &RunArguments) -> Result<Start, Failure> {
         None => Start::New,
         Some("newest") => Start::Resume(None),
         Some(_) if arguments.dry_run => {
-            return Err(Failure::usage("--dry-run starts a run of its own; leave --resume out"));
+            return Err(Failure::usage(
+                "--dry-run starts a run of its own; leave --resume out",
+            ));
         }
         Some(text) => {
-            let id: RunId = text
-                .parse()
-                .map_err(|_| Failure::usage(format!("`{text}` is not a run; --resume takes its number, or nothing for the newest")))?;
+            let id: RunId = text.parse().map_err(|_| {
+                Failure::usage(format!(
+                    "`{text}` is not a run; --resume takes its number, or nothing for the newest"
+                ))
+            })?;
             Start::Resume(Some(id))
         }
     })
@@ -134,7 +165,11 @@ fn http_settings(profile: &SiteProfile) -> HttpSettings {
     }
 }
 
-fn fetcher(config: &RunConfig, profile: &SiteProfile, http: &HttpSettings) -> Result<Arc<dyn Fetcher>, Failure> {
+fn fetcher(
+    config: &RunConfig,
+    profile: &SiteProfile,
+    http: &HttpSettings,
+) -> Result<Arc<dyn Fetcher>, Failure> {
     let needs_browser = match config.fetch {
         FetchChoice::Auto => profile.fetch == FetchNeed::Browser,
         FetchChoice::Http => false,
@@ -145,7 +180,10 @@ fn fetcher(config: &RunConfig, profile: &SiteProfile, http: &HttpSettings) -> Re
         return Ok(Arc::new(HttpFetcher::new(http).map_err(failed)?));
     }
     let executable = find_chromium(config.browser.as_deref()).map_err(failed)?;
-    let rules: HashMap<PageKind, _> = PageKind::ALL.iter().map(|kind| (*kind, profile.wait_rules(*kind))).collect();
+    let rules: HashMap<PageKind, _> = PageKind::ALL
+        .iter()
+        .map(|kind| (*kind, profile.wait_rules(*kind)))
+        .collect();
     Ok(Arc::new(BrowserFetcher::new(BrowserSettings {
         executable: Some(executable),
         tabs: config.run.concurrency,
@@ -169,7 +207,8 @@ fn was_terminated() -> bool {
 
 /// Turns each Ctrl-C or SIGTERM into a request to stop.
 async fn listen_for_signals(shutdown: Shutdown) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         tracing::warn!("signals cannot be listened for; stopping at once loses nothing either");
         return;
@@ -189,7 +228,8 @@ async fn listen_for_signals(shutdown: Shutdown) {
 
 /// Waits for Ctrl-C or SIGTERM and tells the exit code it asks for.
 pub(crate) async fn wait_for_signal() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

@@ -41,8 +41,16 @@ impl Watching {
 impl Display {
     pub(crate) fn new(quiet: bool) -> Display {
         let has_bars = !quiet && std::io::stderr().is_terminal();
-        let target = if has_bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Display { bars: MultiProgress::with_draw_target(target), has_bars, quiet }
+        let target = if has_bars {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Display {
+            bars: MultiProgress::with_draw_target(target),
+            has_bars,
+            quiet,
+        }
     }
 
     /// For whoever writes lines between the bars.
@@ -121,7 +129,10 @@ fn line(progress: &Progress) -> String {
     }
     if progress.open() > 0 && rate > 0.0 {
         // Pages still to be found are not in it: it is a lower bound, and said to be one.
-        line.push_str(&format!(", at least {} left", duration(progress.open() as f64 / rate)));
+        line.push_str(&format!(
+            ", at least {} left",
+            duration(progress.open() as f64 / rate)
+        ));
     }
     if !progress.brake.is_open() {
         line.push_str(&format!(

@@ -15,7 +15,8 @@ pub(crate) fn print_summary(
     global: &GlobalArguments,
 ) -> Result<(), Failure> {
     if global.json {
-        let mut value = serde_json::to_value(summary).map_err(|error| Failure::could_not_run(error.to_string()))?;
+        let mut value =
+            serde_json::to_value(summary).map_err(|error| Failure::could_not_run(error.to_string()))?;
         value["database"] = database.to_string().into();
         value["exit_code"] = (Exit::of_run(&summary.end, false) as u8).into();
         println!("{value}");
@@ -30,7 +31,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -80,7 +81,11 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
     write!(text, "{:<11}", "all")?;
     write_numbers(text, |of| summary.pages(of))?;
     let rows = summary.rows;
-    let verb = if summary.dry_run { "rows (dry run, nothing written)" } else { "rows" };
+    let verb = if summary.dry_run {
+        "rows (dry run, nothing written)"
+    } else {
+        "rows"
+    };
     writeln!(
         text,
         "\n{verb}: {} new, {} changed, {} same, {} vanished",
@@ -118,18 +123,35 @@ fn write_numbers(text: &mut String, value: impl Fn(fn(&LevelSummary) -> u64) -> 
 
 fn write_details(text: &mut String, summary: &Summary) -> std::fmt::Result {
     if !summary.retries.is_empty() {
-        let causes: Vec<_> =
-            summary.retries.iter().map(|retry| format!("{} {}", grouped(retry.count), retry.cause)).collect();
+        let causes: Vec<_> = summary
+            .retries
+            .iter()
+            .map(|retry| format!("{} {}", grouped(retry.count), retry.cause))
+            .collect();
         writeln!(text, "read again: {}", causes.join(", "))?;
     }
     if let Some(slowest) = summary.slowest.first() {
-        writeln!(text, "slowest: {} ({} ms)", shortened(&slowest.page_key), slowest.elapsed_ms)?;
+        writeln!(
+            text,
+            "slowest: {} ({} ms)",
+            shortened(&slowest.page_key),
+            slowest.elapsed_ms
+        )?;
     }
     for page in &summary.failed {
-        writeln!(text, "failed: {}: {}", shortened(&page.page_key), shortened(&page.reason))?;
+        writeln!(
+            text,
+            "failed: {}: {}",
+            shortened(&page.page_key),
+            shortened(&page.reason)
+        )?;
     }
     if summary.denied_by_robots > 0 {
-        writeln!(text, "not allowed by robots.txt: {} pages", grouped(summary.denied_by_robots))?;
+        writeln!(
+            text,
+            "not allowed by robots.txt: {} pages",
+            grouped(summary.denied_by_robots)
+        )?;
     }
     for disagreement in &summary.disagreements {
         writeln!(text, "does not agree: {}", shortened(disagreement))?;
@@ -143,7 +165,10 @@ fn ending(summary: &Summary) -> String {
         RunEnd::Reconciled => "reconciled: everything was read and the sums agree".to_owned(),
         RunEnd::PagesFailed => "finished, but some pages could not be read".to_owned(),
         RunEnd::Disputed => {
-            format!("disputed: everything was read, but {} sums do not agree", grouped(summary.discrepancies))
+            format!(
+                "disputed: everything was read, but {} sums do not agree",
+                grouped(summary.discrepancies)
+            )
         }
         RunEnd::BudgetSpent(reason) => format!("stopped after {reason}"),
         RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) => reason.clone(),

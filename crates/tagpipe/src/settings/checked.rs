@@ -62,8 +62,13 @@ pub(crate) fn run_config(merged: &Merged) -> Result<RunConfig, Failure> {
         filters: filters(merged)?,
         start_from: parsed::<PageKind>(merged, "start_from")?.unwrap_or(PageKind::Categories),
         budget: Budget {
-            max_pages: parsed::<u64>(merged, "max_pages")?.map(|most| at_least_one(merged, "max_pages", most)).transpose()?,
-            max_duration: merged.get("max_duration").map(|_| time(merged, "max_duration")).transpose()?,
+            max_pages: parsed::<u64>(merged, "max_pages")?
+                .map(|most| at_least_one(merged, "max_pages", most))
+                .transpose()?,
+            max_duration: merged
+                .get("max_duration")
+                .map(|_| time(merged, "max_duration"))
+                .transpose()?,
         },
         audit_level: log_level(merged)?,
         audit_retention: retention(merged)?,
@@ -93,23 +98,32 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
     let part = |name: &str| merged.postgres(name).map(|part| part.text.as_str());
     let mut url = Url::parse("postgres://localhost").map_err(|error| Failure::usage(error.to_string()))?;
     let wrong = |what: &str, given: &Sourced| {
-        Failure::usage(format!("`{}` is not a valid {what} (set by {})", given.text, given.origin))
+        Failure::usage(format!(
+            "`{}` is not a valid {what} (set by {})",
+            given.text, given.origin
+        ))
     };
     url.set_host(Some(&host.text)).map_err(|_| wrong("host", host))?;
     if let Some(port) = merged.postgres("PORT") {
-        let number = port.text.parse().map_err(|_| wrong("port; it takes a number up to 65535", port))?;
+        let number = port
+            .text
+            .parse()
+            .map_err(|_| wrong("port; it takes a number up to 65535", port))?;
         url.set_port(Some(number)).map_err(|()| wrong("port", port))?;
     }
     let user = part("USER").unwrap_or("postgres");
     url.set_username(user).map_err(|()| wrong("user", host))?;
-    url.set_password(part("PASSWORD")).map_err(|()| wrong("password", host))?;
+    url.set_password(part("PASSWORD"))
+        .map_err(|()| wrong("password", host))?;
     url.set_path(part("DB").unwrap_or(user));
     Ok(DatabaseUrl::Postgres(url))
 }
 
 /// What is logged and audited.
 pub(crate) fn log_level(merged: &Merged) -> Result<AuditLevel, Failure> {
-    let text = merged.get("log_level").map_or("INFO", |level| level.text.as_str());
+    let text = merged
+        .get("log_level")
+        .map_or("INFO", |level| level.text.as_str());
     match text.to_ascii_uppercase().as_str() {
         "DEBUG" => Ok(AuditLevel::Debug),
         "INFO" => Ok(AuditLevel::Info),
@@ -142,12 +156,17 @@ fn profile(merged: &Merged) -> Result<SiteProfile, Failure> {
     let profile = match merged.get("profile") {
         None => SiteProfile::builtin(),
         Some(Sourced { text: path, origin }) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::usage(format!("cannot read the profile `{path}` (set by {origin}): {error}")))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!(
+                    "cannot read the profile `{path}` (set by {origin}): {error}"
+                ))
+            })?;
             SiteProfile::parse(&text, path).map_err(|error| Failure::usage(error.to_string()))?
         }
     };
-    let Some(Sourced { text, .. }) = merged.get("base_url") else { return Ok(profile) };
+    let Some(Sourced { text, .. }) = merged.get("base_url") else {
+        return Ok(profile);
+    };
     let origin = Url::parse(text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.path() == "/"
@@ -171,7 +190,11 @@ fn interval(merged: &Merged, profile: &SiteProfile) -> Result<Duration, Failure>
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    Ok(if is_here { Duration::ZERO } else { profile.pace.interval })
+    Ok(if is_here {
+        Duration::ZERO
+    } else {
+        profile.pace.interval
+    })
 }
 
 fn filters(merged: &Merged) -> Result<Filters, Failure> {
@@ -196,7 +219,9 @@ fn filters(merged: &Merged) -> Result<Filters, Failure> {
 
 fn retention(merged: &Merged) -> Result<AuditRetention, Failure> {
     let positive = |key: &str| -> Result<Option<u64>, Failure> {
-        parsed::<u64>(merged, key)?.map(|number| at_least_one(merged, key, number)).transpose()
+        parsed::<u64>(merged, key)?
+            .map(|number| at_least_one(merged, key, number))
+            .transpose()
     };
     Ok(AuditRetention {
         max_age: positive("audit_keep_days")?.map(|days| Duration::from_secs(days.saturating_mul(86_400))),
@@ -223,15 +248,23 @@ fn parsed<T: FromStr>(merged: &Merged, key: &str) -> Result<Option<T>, Failure> 
 }
 
 fn at_least_one(merged: &Merged, key: &str, number: u64) -> Result<u64, Failure> {
-    if number == 0 { Err(merged.wrong(key)) } else { Ok(number) }
+    if number == 0 {
+        Err(merged.wrong(key))
+    } else {
+        Ok(number)
+    }
 }
 
 fn number(merged: &Merged, key: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, Failure> {
-    parsed::<u32>(merged, key)?.filter(|number| range.contains(number)).ok_or_else(|| merged.wrong(key))
+    parsed::<u32>(merged, key)?
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| merged.wrong(key))
 }
 
 fn fraction(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, Failure> {
-    parsed::<f64>(merged, key)?.filter(|number| range.contains(number)).ok_or_else(|| merged.wrong(key))
+    parsed::<f64>(merged, key)?
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| merged.wrong(key))
 }
 
 fn seconds(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<Duration, Failure> {
@@ -242,7 +275,9 @@ fn seconds(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> 
 fn time(merged: &Merged, key: &str) -> Result<Duration, Failure> {
     let wrong = || merged.wrong(key);
     let text = merged.get(key).map_or("", |value| value.text.trim());
-    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|character: char| character.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let factor = match unit {
         "" | "s" => 1.0,

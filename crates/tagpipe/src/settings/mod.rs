@@ -5,5 +5,7 @@ mod checked;
 mod known;
 mod sources;
 
-pub(crate) use checked::{FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config};
+pub(crate) use checked::{
+    FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config,
+};
 pub(crate) use sources::{Given, Merged};

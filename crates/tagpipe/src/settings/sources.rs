@@ -77,15 +77,21 @@ impl Merged {
     pub(crate) fn wrong(&self, key: &str) -> Failure {
         let takes = known::by_key(key).map_or("", |known| known.takes);
         match self.get(key) {
-            Some(Sourced { text, origin }) => {
-                Failure::usage(format!("`{text}` is not a valid {key} (set by {origin}); it takes {takes}"))
-            }
+            Some(Sourced { text, origin }) => Failure::usage(format!(
+                "`{text}` is not a valid {key} (set by {origin}); it takes {takes}"
+            )),
             None => Failure::usage(format!("{key} is not set; it takes {takes}")),
         }
     }
 
     fn set(&mut self, key: &'static str, text: &str, origin: Origin) {
-        self.values.insert(key, Sourced { text: text.to_owned(), origin });
+        self.values.insert(
+            key,
+            Sourced {
+                text: text.to_owned(),
+                origin,
+            },
+        );
     }
 
     fn add_defaults(&mut self) {
@@ -101,14 +107,25 @@ impl Merged {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if config.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+            Err(error) => {
+                return Err(Failure::usage(format!(
+                    "cannot read `{}`: {error}",
+                    path.display()
+                )));
+            }
         };
-        let table: toml::Table = toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{}: {}", path.display(), error.to_string().trim_end()))
+        })?;
         for (key, value) in table {
             let Some(known) = known::by_key(&key) else {
-                let hint = known::nearest(&key).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                return Err(Failure::usage(format!("{}: `{key}` is not a setting{hint}", path.display())));
+                let hint = known::nearest(&key)
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                return Err(Failure::usage(format!(
+                    "{}: `{key}` is not a setting{hint}",
+                    path.display()
+                )));
             };
             let text = value_text(&value).ok_or_else(|| {
                 Failure::usage(format!("{}: `{key}` takes {}", path.display(), known.takes))
@@ -145,7 +162,13 @@ impl Merged {
         if let Some(known) = KNOWN.iter().find(|known| known.variable == Some(name)) {
             self.set(known.key, text.trim(), origin);
         } else if let Some(part) = name.strip_prefix("POSTGRES_") {
-            self.postgres.insert(part.to_owned(), Sourced { text: text.to_owned(), origin });
+            self.postgres.insert(
+                part.to_owned(),
+                Sourced {
+                    text: text.to_owned(),
+                    origin,
+                },
+            );
         }
     }
 }
@@ -156,7 +179,11 @@ fn value_text(value: &toml::Value) -> Option<String> {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Float(number) => number.to_string(),
-        toml::Value::Array(values) => values.iter().map(value_text).collect::<Option<Vec<_>>>()?.join(","),
+        toml::Value::Array(values) => values
+            .iter()
+            .map(value_text)
+            .collect::<Option<Vec<_>>>()?
+            .join(","),
         _ => return None,
     })
 }

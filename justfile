@@ -1,0 +1,30 @@
+# The few commands. `just` alone lists them.
+
+_default:
+    @just --list
+
+# Reads the demo site into tagpipe-demo.db
+demo *ARGUMENTS:
+    cargo run --release -- demo {{ARGUMENTS}}
+
+# Everything that must hold
+test *ARGUMENTS:
+    scripts/test {{ARGUMENTS}}
+
+# Brings the sources into form
+format:
+    cargo fmt --all
+
+# Each fuzz target for so many seconds
+fuzz SECONDS="60":
+    scripts/fuzz {{SECONDS}}
+
+# Measures extraction and store
+bench:
+    cargo bench -p tagpipe-core
+    cargo bench -p tagpipe-store
+
+# Draws docs/demo.svg from a real run
+picture:
+    cargo build --release
+    scripts/demo-svg target/release/tagpipe
