@@ -31,6 +31,8 @@ pub(crate) struct Pacer {
     last_us: tokio::sync::Mutex<i64>,
     known: Mutex<KnownBrake>,
     shutdown: Shutdown,
+    /// Set when this runner's loop ends for a reason of its own, such as a budget.
+    closing: Shutdown,
 }
 
 struct KnownBrake {
@@ -76,6 +78,7 @@ impl Pacer {
                 refusals: 0,
             }),
             shutdown,
+            closing: Shutdown::default(),
         })
     }
 
@@ -116,6 +119,7 @@ impl Pacer {
             tokio::select! {
                 () = sleep(slot.wait) => {}
                 () = self.shutdown.wait_for(StopRequest::Graceful), if stoppable => return Ok(None),
+                () = self.closing.wait_for(StopRequest::Graceful), if stoppable => return Ok(None),
             }
             // The brake closed while this slot was waited for: it was taken at a pace that is no longer right.
             if self.known(|known| known.refusals) == refusals {
@@ -137,6 +141,11 @@ impl Pacer {
         let brake = patiently(self.patience, "read the pace", || self.store.brake(&self.site)).await?;
         self.learn(&brake);
         Ok(brake.is_open().then_some(brake))
+    }
+
+    /// Lets nobody wait for a slot any more.
+    pub(crate) fn close(&self) {
+        self.closing.request();
     }
 
     /// Tells all runners that the site refused. Returns whether it is time to give up.

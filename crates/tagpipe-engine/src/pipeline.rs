@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
+use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
@@ -221,7 +222,7 @@ impl Pipeline {
                 }
             })
         })?;
-        if self.store.frontier_counts(record.id).await?.open() == 0 && record.state != RunState::Running {
+        if self.store.frontier_counts(record.id).await?.open() == 0 && record.state == RunState::Reconciled {
             return Err(RunError::NothingToDo(format!(
                 "run {} is finished ({}): every page has been dealt with; start a new one with `tagpipe run`",
                 record.id, record.state
@@ -268,6 +269,9 @@ impl Pipeline {
                 Liveness::Elsewhere => {}
             }
         }
+        // A run that ended disputed is taken up for what was wrong with it: pages given up, sums that disagreed.
+        taken_back += self.store.reopen_failed(run).await?;
+        self.store.allow_verification(run).await?;
         let counts = self.store.frontier_counts(run).await?;
         let resumed = Resumed {
             taken_back,
@@ -450,7 +454,22 @@ impl Pipeline {
             slowest: self.store.slowest_pages(run, 5).await?,
             failed: failed.into_iter().take(LISTED_MAX).collect(),
             disagreements: disagreements.iter().take(LISTED_MAX).map(in_words).collect(),
+            notes: self.unmatched_categories().await?,
         })
+    }
+
+    /// Category patterns that fit nothing the site has: probably misspelt.
+    async fn unmatched_categories(&self) -> Result<Vec<String>, RunError> {
+        let known = self.store.stored_subjects(PageKind::Years, 0, 1000).await?;
+        let names: Vec<_> = known
+            .iter()
+            .map(|subject| subject.identity.category.as_str())
+            .collect();
+        let unmatched = self.settings.filters.categories.unmatched(&names);
+        Ok(unmatched
+            .into_iter()
+            .map(|pattern| format!("no category matches `{pattern}`; there are {}", names.join(", ")))
+            .collect())
     }
 
     /// Writes the end of the run: its state, its summary, its audit entries; then prunes the trail.
@@ -524,6 +543,7 @@ impl Pipeline {
             slowest: Vec::new(),
             failed: Vec::new(),
             disagreements: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

@@ -75,17 +75,12 @@ struct Effort {
 impl Reader {
     /// Reads the page under `lease` and decides what follows.
     pub(crate) async fn read(&self, lease: Lease) -> Result<Read, StoreError> {
-        let started = Instant::now();
         let mut effort = Effort::default();
         let attempt = if self.robots.allows(&lease.url) {
             self.collect(&lease, &mut effort).await?
         } else {
             Attempt::Ended(Outcome::DeniedByRobots)
         };
-        // Waiting for slots is not the page's doing.
-        if effort.cost.requests == 0 {
-            effort.cost.elapsed = started.elapsed();
-        }
         match attempt {
             Attempt::NoFetcher(reason) => Ok(give_back(lease, &effort, Some(Alarm::NoFetcher(reason)))),
             Attempt::Stopped => Ok(give_back(lease, &effort, None)),
@@ -111,9 +106,13 @@ impl Reader {
         if !self.take_slot(lease, effort).await? {
             return Ok(Attempt::Stopped);
         }
+        let asked = Instant::now();
         let mut open = match self.fetcher.open(lease.kind, &url).await {
             Ok(open) => open,
-            Err(error) => return Ok(failed(error)),
+            Err(error) => {
+                effort.cost.elapsed += asked.elapsed();
+                return Ok(failed(error));
+            }
         };
         count(&open.document, effort);
         let mut page = match self.extract(lease, &open.document) {

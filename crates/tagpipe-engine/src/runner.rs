@@ -107,6 +107,7 @@ impl Runner<'_> {
         loop {
             self.check_budget(hand);
             if hand.halt.is_some() {
+                self.reader.pacer.close();
                 if hand.halt == Some(Halt::Aborted) {
                     return Ok(());
                 }

@@ -91,34 +91,20 @@ fn first_page(profile: &SiteProfile, kind: PageKind, subject: StoredSubject) -> 
 }
 
 fn nothing_stored(start_from: PageKind, stored: usize) -> String {
-    let (above, level) = match start_from {
-        PageKind::Years => ("categories", "category"),
-        PageKind::Sets => ("years", "year"),
-        PageKind::Cards => ("sets", "set"),
-        _ => ("cards", "card"),
+    let above = match start_from {
+        PageKind::Categories | PageKind::Years => "categories",
+        PageKind::Sets => "years",
+        PageKind::Cards => "sets",
+        PageKind::GradeRows => "cards",
     };
     if stored > 0 {
         return format!(
-            "none of the {stored} stored {above} fits the filters; widen them, or look at the names in the table `{above}`"
+            "none of the {stored} stored {above} fits the filters; widen them, or look at the names in the \
+             table `{above}`"
         );
     }
     format!(
         "the database has no {above} yet, and --start-from takes them from there; \
-         find them first with `tagpipe run --start-from {}`",
-        if level == "category" {
-            "category"
-        } else {
-            previous(start_from)
-        }
+         `tagpipe run` finds them, from the categories down"
     )
-}
-
-/// The level to start from instead, so that the parents are found.
-fn previous(kind: PageKind) -> &'static str {
-    match kind {
-        PageKind::Categories | PageKind::Years => "category",
-        PageKind::Sets => "year",
-        PageKind::Cards => "set",
-        PageKind::GradeRows => "card",
-    }
 }

@@ -105,6 +105,8 @@ pub struct Summary {
     pub failed: Vec<FailedPage>,
     /// Discrepancies, the first ones, in words.
     pub disagreements: Vec<String>,
+    /// What else deserves a word.
+    pub notes: Vec<String>,
 }
 
 /// How often pages were read again for one cause.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -347,6 +348,8 @@ fn sqlite_options(
     options: sea_orm::sqlx::sqlite::SqliteConnectOptions,
 ) -> sea_orm::sqlx::sqlite::SqliteConnectOptions {
     options
+        // These options replace the ones that `sqlx_logging` was told to.
+        .disable_statement_logging()
         .foreign_keys(true)
         .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
@@ -362,6 +365,7 @@ fn sqlite_options(
 }
 
 async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreError> {
+    say_why_not(url).await?;
     let mut options = ConnectOptions::new(url.as_str());
     options
         .max_connections(8)
@@ -370,16 +374,35 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
         .acquire_timeout(CONNECT_TIMEOUT)
         .set_application_name("tagpipe")
         .sqlx_logging(false);
-    Database::connect(options).await.map_err(|error| {
-        let shown = DatabaseUrl::Postgres(url.clone());
-        match StoreError::from(error) {
-            StoreError::Unavailable(text) => StoreError::Unavailable(format!("{shown}: {text}")),
-            StoreError::Refused(text) | StoreError::Bug(text) => {
-                StoreError::Refused(format!("cannot connect to {shown}: {text}"))
-            }
-            other => other,
+    Ok(Database::connect(options).await?)
+}
+
+/// Connects once without the pool, which would only say that it timed out.
+async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
+    use sea_orm::sqlx::{Connection, postgres::PgConnection};
+    let shown = DatabaseUrl::Postgres(url.clone());
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect(url.as_str())).await;
+    let error = match connected {
+        Ok(Ok(connection)) => return Ok(connection.close().await.map_err(sqlx_error)?),
+        Ok(Err(error)) => StoreError::from(sqlx_error(error)),
+        Err(_) => {
+            let waited = CONNECT_TIMEOUT.as_secs();
+            return Err(StoreError::Unavailable(format!(
+                "{shown}: no answer within {waited} s"
+            )));
         }
+    };
+    Err(match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{shown}: {text}")),
+        StoreError::Refused(text) | StoreError::Bug(text) => {
+            StoreError::Refused(format!("cannot connect to {shown}: {text}"))
+        }
+        other => other,
     })
+}
+
+fn sqlx_error(error: sea_orm::SqlxError) -> DbErr {
+    DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into()))
 }
 
 #[cfg(test)]

@@ -170,13 +170,14 @@ impl Store {
         self.one_run("WHERE id = $1", Some(id)).await
     }
 
-    /// The newest run that did not come to its end.
+    /// The newest run, if it left something to do, else the newest that did not come to its end.
     ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn newest_unfinished_run(&self) -> Result<Option<RunRecord>, StoreError> {
         self.one_run(
-            "WHERE state IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1",
+            "WHERE state IN ('running', 'interrupted') \
+             OR (state = 'disputed' AND id = (SELECT max(id) FROM runs)) ORDER BY id DESC LIMIT 1",
             None,
         )
         .await

@@ -25,7 +25,14 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArguments,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
     pub(crate) color: ColorWhen,
 }
 
@@ -48,6 +55,7 @@ impl ColorWhen {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
     /// Settings file [default: tagpipe.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -123,9 +131,13 @@ pub(crate) enum ProfileCommand {
   tagpipe run --max-pages 500                     stop after 500 page reads; --resume goes on
   tagpipe run --dry-run --max-pages 20            write nothing, show what would be written
 
-Exit codes: 0 all read and the sums agree, 1 could not run, 2 wrong usage or setting, 3 some pages failed,
-4 sums disagree, 5 a budget ended it, 6 the site kept refusing, 7 the database went away, 8 the site's layout
-no longer fits the profile, 130 and 143 interrupted. After 3 to 7, 130 and 143 `--resume` goes on.")]
+Exit codes:
+    0  all read and the sums agree      5  a budget ended it
+    1  could not run                    6  the site kept refusing
+    2  wrong usage or setting           7  the database went away
+    3  finished, some pages failed      8  the layout no longer fits the profile
+    4  all read, but sums disagree      130, 143  interrupted
+After 3 to 7, 130 and 143 the state is kept and `--resume` goes on.")]
 pub(crate) struct RunArguments {
     /// Pages in hand at a time [default: 3]
     #[arg(long, value_name = "N")]

@@ -1,7 +1,7 @@
 //! Documents as a visitor sees them: Chromium tabs, driven over a pipe.
 //!
 //! A page is complete when its content is there, not when its network is quiet, which a polling page never is: one
-//! script per document ([`PageRules`]) watches the page and answers with its markup. What the markup means is
+//! script per document (`wait.js`) watches the page and answers with its markup. What the markup means is
 //! for the extraction to say; a not-found screen, too, is a document.
 //!
 //! Each page is a full navigation in a tab that showed others before. Between two pages a tab leaves for an empty one,

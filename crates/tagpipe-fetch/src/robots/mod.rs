@@ -1,6 +1,6 @@
 //! What `robots.txt` allows, after RFC 9309.
 //!
-//! The rules themselves are in [`rules`] and pure; here is only how the file is asked for and what its absence
+//! The rules themselves are in `rules.rs` and pure; here is only how the file is asked for and what its absence
 //! means. The rules are our own few lines because they decide where we must not go, and the crates at hand miss
 //! cases of the RFC: escapes that differ in spelling (`%7E` and `~`, `%c3` and `%C3`), a `$` inside a
 //! path, one oversized rule that voids the whole file.

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Rendering, RunningDemo};
-use tagpipe_engine::Start;
+use tagpipe_engine::{RunEnd, Start};
 use tagpipe_fetch::find_chromium;
 use tagpipe_store::{DatabaseUrl, Store};
 use url::Url;
@@ -16,7 +15,9 @@ use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use crate::report::{Display, grouped, print_summary};
-use crate::settings::{FetchChoice, Merged, RunConfig, database_url, log_format, log_level, run_config};
+use crate::settings::{
+    FetchChoice, Merged, RunConfig, database_url, log_format, log_level, run_config, stand_in_pace,
+};
 
 /// Where the demo keeps its data: its own file, made anew each time.
 const DEMO_FILE: &str = "tagpipe-demo.db";
@@ -41,16 +42,17 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
             site.site_url()
         );
     }
-    let ended = read_site(&merged, &site, database.clone(), FetchChoice::Http, &display).await?;
+    let ended = read_site(&site, database.clone(), FetchChoice::Http, &display).await?;
     site.stop().await;
     print_summary(&ended.summary, &database, global)?;
-    if !is_quiet && !arguments.no_browser {
-        show_rendered(&merged, arguments.seed, &display).await?;
+    let mut exit = Exit::of_run(&ended.summary.end, ended.terminated);
+    if !is_quiet && !arguments.no_browser && exit == Exit::Done {
+        exit = show_rendered(arguments.seed, &display).await?;
     }
     if !is_quiet {
         print_next_steps(&database);
     }
-    Ok(Exit::of_run(&ended.summary.end, ended.terminated))
+    Ok(exit)
 }
 
 async fn start_site(seed: u64, pages: u64, rendering: Rendering) -> Result<RunningDemo, Failure> {
@@ -67,15 +69,15 @@ async fn start_site(seed: u64, pages: u64, rendering: Rendering) -> Result<Runni
 }
 
 async fn read_site(
-    merged: &Merged,
     site: &RunningDemo,
     database: DatabaseUrl,
     fetch: FetchChoice,
     display: &Display,
 ) -> Result<Ended, Failure> {
     let origin = Url::parse(&site.site_url()).map_err(|error| Failure::could_not_run(error.to_string()))?;
-    let mut config: RunConfig = run_config(merged)?;
-    config.profile = SiteProfile::builtin().with_origin(origin);
+    let mut config: RunConfig = run_config(&Merged::defaults())?;
+    config.profile = config.profile.with_origin(origin);
+    config.profile.pace = stand_in_pace(config.profile.pace);
     config.fetch = fetch;
     config.run.delay = std::time::Duration::ZERO;
     config.run.interval = std::time::Duration::ZERO;
@@ -97,25 +99,29 @@ async fn read_site(
 }
 
 /// The real case: pages that a script paints. Needs Chromium, and says so if there is none.
-async fn show_rendered(merged: &Merged, seed: u64, display: &Display) -> Result<(), Failure> {
+async fn show_rendered(seed: u64, display: &Display) -> Result<Exit, Failure> {
     if find_chromium(None).is_err() {
         println!(
             "\nWith Chromium installed (apt-get install chromium) the demo also reads script-rendered pages."
         );
-        return Ok(());
+        return Ok(Exit::Done);
     }
     let site = start_site(seed, RENDERED_PAGES, Rendering::Script).await?;
     let started = Instant::now();
-    let ended = read_site(merged, &site, DatabaseUrl::Memory, FetchChoice::Browser, display).await?;
+    let ended = read_site(&site, DatabaseUrl::Memory, FetchChoice::Browser, display).await?;
     site.stop().await;
     println!(
-        "\nthe same through Chromium: {} script-rendered pages, {} rows, {:?}, in {:.1} s",
+        "\nthe same through Chromium: {} script-rendered pages, {} rows, {}, in {:.1} s",
         grouped(ended.summary.pages(|level| level.completed)),
         grouped(ended.summary.rows.new),
-        ended.summary.end,
+        if ended.summary.end == RunEnd::Reconciled {
+            "sums agree"
+        } else {
+            "but not all is well"
+        },
         started.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(Exit::of_run(&ended.summary.end, ended.terminated))
 }
 
 fn fresh_file(path: &Path) -> Result<DatabaseUrl, Failure> {

@@ -153,6 +153,9 @@ fn write_details(text: &mut String, summary: &Summary) -> std::fmt::Result {
             grouped(summary.denied_by_robots)
         )?;
     }
+    for note in &summary.notes {
+        writeln!(text, "note: {}", shortened(note))?;
+    }
     for disagreement in &summary.disagreements {
         writeln!(text, "does not agree: {}", shortened(disagreement))?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tagpipe_core::filter::{Filters, InvalidFilter, NameFilter, YearFilter};
 use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
-use tagpipe_core::profile::SiteProfile;
+use tagpipe_core::profile::{PaceAdvice, SiteProfile};
 use tagpipe_engine::{Budget, RunSettings};
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
@@ -174,27 +174,46 @@ fn profile(merged: &Merged) -> Result<SiteProfile, Failure> {
             && url.host_str().is_some()
             && url.username().is_empty()
     });
-    Ok(profile.with_origin(origin.ok_or_else(|| merged.wrong("base_url"))?))
+    let mut profile = profile.with_origin(origin.ok_or_else(|| merged.wrong("base_url"))?);
+    if merged.get("profile").is_none() && is_stand_in(&profile) {
+        profile.pace = stand_in_pace(profile.pace);
+    }
+    Ok(profile)
 }
 
-/// The site's interval: what the user asked for, else the profile's advice. The advice is about the
-/// profile's own site: a stand-in on this machine needs none.
+/// A brake for a site on this machine: it closes and opens as the real one does, in hundredths of its time.
+pub(crate) fn stand_in_pace(pace: PaceAdvice) -> PaceAdvice {
+    PaceAdvice {
+        interval: Duration::ZERO,
+        brake_first: pace.brake_first / 100,
+        brake_most: pace.brake_most / 300,
+        brake_ease: pace.brake_ease / 20,
+        ..pace
+    }
+}
+
+/// The site's interval: what the user asked for, else the profile's advice.
 fn interval(merged: &Merged, profile: &SiteProfile) -> Result<Duration, Failure> {
     if merged.get("max_rate").is_some() {
         let rate = fraction(merged, "max_rate", f64::MIN_POSITIVE..=1000.0)?;
         return Ok(Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX));
     }
-    let is_here = match profile.origin.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    Ok(if is_here {
+    Ok(if is_stand_in(profile) {
         Duration::ZERO
     } else {
         profile.pace.interval
     })
+}
+
+/// Whether the site is on this machine. A profile's advice is about its own site; a stand-in for it, such as
+/// the demo site, needs no such care.
+fn is_stand_in(profile: &SiteProfile) -> bool {
+    match profile.origin.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn filters(merged: &Merged) -> Result<Filters, Failure> {

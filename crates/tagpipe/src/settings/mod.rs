@@ -6,6 +6,6 @@ mod known;
 mod sources;
 
 pub(crate) use checked::{
-    FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config,
+    FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config, stand_in_pace,
 };
 pub(crate) use sources::{Given, Merged};

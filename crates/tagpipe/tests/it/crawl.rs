@@ -40,37 +40,87 @@ async fn a_calm_crawl(engine: Engine, config: DemoConfig) {
 
     let requests = rig.site.requests();
     assert_eq!(requests[0].kind, RequestKind::Robots);
-    assert!(requests.iter().all(|request| request.user_agent.starts_with("tagpipe/")), "{:?}", requests[0]);
-    assert!(requests[0].user_agent.contains("http"), "says where to complain: {}", requests[0].user_agent);
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.user_agent.starts_with("tagpipe/")),
+        "{:?}",
+        requests[0]
+    );
+    assert!(
+        requests[0].user_agent.contains("http"),
+        "says where to complain: {}",
+        requests[0].user_agent
+    );
     let documents = rig.documents();
     assert_eq!(documents.len() as u64, truth.requests_needed);
     assert_eq!(requests.len(), documents.len() + 1, "nothing else is asked for");
-    let asked: HashSet<_> = documents.iter().map(|document| place(&document.path_and_query)).collect();
+    let asked: HashSet<_> = documents
+        .iter()
+        .map(|document| place(&document.path_and_query))
+        .collect();
     assert_eq!(asked.len(), documents.len(), "each document once");
-    let pages: HashSet<_> =
-        asked.iter().filter(|(_, further)| further.is_none()).map(|(page, _)| page.clone()).collect();
-    let known: HashSet<_> = rig.site.world().page_rows().map(|page| place(&page.url_path).0).collect();
+    let pages: HashSet<_> = asked
+        .iter()
+        .filter(|(_, further)| further.is_none())
+        .map(|(page, _)| page.clone())
+        .collect();
+    let known: HashSet<_> = rig
+        .site
+        .world()
+        .page_rows()
+        .map(|page| place(&page.url_path).0)
+        .collect();
     assert_eq!(pages, known, "each page of the site and no other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_holds_the_site_after_a_calm_crawl() {
-    a_calm_crawl(Engine::Sqlite, DemoConfig { pages: 600, ..DemoConfig::default() }).await;
+    a_calm_crawl(
+        Engine::Sqlite,
+        DemoConfig {
+            pages: 600,
+            ..DemoConfig::default()
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_holds_the_site_after_a_calm_crawl() {
-    a_calm_crawl(Engine::Postgres, DemoConfig { pages: 600, seed: 2, ..DemoConfig::default() }).await;
+    a_calm_crawl(
+        Engine::Postgres,
+        DemoConfig {
+            pages: 600,
+            seed: 2,
+            ..DemoConfig::default()
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compressed_pages_without_totals_are_the_same_pages() {
-    let config = DemoConfig { pages: 150, seed: 3, totals: false, compress: true, ..DemoConfig::default() };
+    let config = DemoConfig {
+        pages: 150,
+        seed: 3,
+        totals: false,
+        compress: true,
+        ..DemoConfig::default()
+    };
     a_calm_crawl(Engine::Sqlite, config).await;
 }
 
 async fn a_crawl_with_hostile_names(engine: Engine) {
-    let rig = Rig::on(engine, DemoConfig { pages: 250, hostile: true, ..DemoConfig::default() }).await;
+    let rig = Rig::on(
+        engine,
+        DemoConfig {
+            pages: 250,
+            hostile: true,
+            ..DemoConfig::default()
+        },
+    )
+    .await;
     let summary = rig.run(&[]).await.summary(0);
     assert_eq!(summary["end"], "reconciled");
     rig.assert_equals_truth().await;
@@ -87,18 +137,35 @@ async fn postgres_takes_hostile_names_as_they_are() {
 }
 
 async fn a_crawl_on_a_bad_day(engine: Engine, seed: u64) {
-    let config = DemoConfig { pages: 300, seed, faults: bad_day(seed), ..DemoConfig::default() };
+    let config = DemoConfig {
+        pages: 300,
+        seed,
+        faults: bad_day(seed),
+        ..DemoConfig::default()
+    };
     let rig = Rig::on(engine, config).await;
     let summary = rig.run(&["--max-retries", "8"]).await.summary(0);
     assert_eq!(summary["end"], "reconciled", "{summary:#}");
     rig.assert_equals_truth().await;
 
-    let struck: HashSet<_> = rig.documents().iter().filter_map(|document| document.fault).collect();
+    let struck: HashSet<_> = rig
+        .documents()
+        .iter()
+        .filter_map(|document| document.fault)
+        .collect();
     assert_eq!(struck.len(), 5, "all kinds of faults struck: {struck:?}");
     let retries = summary["retries"].as_array().expect("retries");
     assert!(!retries.is_empty());
-    let retried: u64 = retries.iter().map(|retry| retry["count"].as_u64().expect("a number")).sum();
-    let said = rig.audit().await.iter().filter(|entry| entry.message.contains("will be read again")).count();
+    let retried: u64 = retries
+        .iter()
+        .map(|retry| retry["count"].as_u64().expect("a number"))
+        .sum();
+    let said = rig
+        .audit()
+        .await
+        .iter()
+        .filter(|entry| entry.message.contains("will be read again"))
+        .count();
     assert_eq!(retried, said as u64, "each retry is in the audit trail");
     let attempts: i64 = rig.pages().await.iter().map(|page| page.attempts).sum();
     assert_eq!(attempts as u64, pages_of(&summary, "completed") + retried);
@@ -115,25 +182,56 @@ async fn postgres_holds_the_site_after_a_crawl_on_a_bad_day() {
 }
 
 async fn a_second_crawl_of_a_moved_site(engine: Engine) {
-    let rig = Rig::on(engine, DemoConfig { pages: 200, seed: 4, churn: 0.3, ..DemoConfig::default() }).await;
+    let rig = Rig::on(
+        engine,
+        DemoConfig {
+            pages: 200,
+            seed: 4,
+            churn: 0.3,
+            ..DemoConfig::default()
+        },
+    )
+    .await;
     rig.run(&[]).await.summary(0);
     let before: Vec<_> = rig.site.world().card_rows().collect();
     rig.site.update(|config| config.epoch = 2);
     let after: Vec<_> = rig.site.world().card_rows().collect();
-    let moved = before.iter().zip(&after).filter(|(old, new)| old.counts != new.counts).count();
+    let moved = before
+        .iter()
+        .zip(&after)
+        .filter(|(old, new)| old.counts != new.counts)
+        .count();
     assert!(moved > 0, "the site moved");
 
     let summary = rig.run(&["--full"]).await;
-    let summary = if summary.code == Some(2) { rig.run(&[]).await.summary(0) } else { summary.summary(0) };
+    let summary = if summary.code == Some(2) {
+        rig.run(&[]).await.summary(0)
+    } else {
+        summary.summary(0)
+    };
     assert_eq!(summary["end"], "reconciled");
     rig.assert_equals_truth().await;
     let store = rig.open().await;
-    let history = population_history::Entity::find().all(store.connection()).await.expect("history");
+    let history = population_history::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("history");
     let of_cards = history.iter().filter(|row| row.subject == "card").count();
-    let cards = cards::Entity::find().all(store.connection()).await.expect("cards").len();
-    assert_eq!(of_cards, cards + moved, "one history row for each population that moved");
+    let cards = cards::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("cards")
+        .len();
+    assert_eq!(
+        of_cards,
+        cards + moved,
+        "one history row for each population that moved"
+    );
     let runs = runs::Entity::find().all(store.connection()).await.expect("runs");
-    assert_eq!(runs.iter().map(|run| run.state.as_str()).collect::<Vec<_>>(), ["reconciled", "reconciled"]);
+    assert_eq!(
+        runs.iter().map(|run| run.state.as_str()).collect::<Vec<_>>(),
+        ["reconciled", "reconciled"]
+    );
     store.close().await;
 }
 

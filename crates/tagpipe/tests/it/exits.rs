@@ -11,14 +11,23 @@ use crate::proxy::{Answer, Proxy};
 use crate::truth::{Wanted, place};
 
 fn small() -> DemoConfig {
-    DemoConfig { pages: 80, seed: 21, ..DemoConfig::default() }
+    DemoConfig {
+        pages: 80,
+        seed: 21,
+        ..DemoConfig::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn zero_all_is_read_and_the_sums_agree() {
     let rig = Rig::new(small()).await;
     rig.run(&[]).await.summary(0);
-    for arguments in [&["db", "migrate"][..], &["profile", "show"], &["--version"], &["--help"]] {
+    for arguments in [
+        &["db", "migrate"][..],
+        &["profile", "show"],
+        &["--version"],
+        &["--help"],
+    ] {
         assert_eq!(rig.tagpipe(arguments).await.code, Some(0), "{arguments:?}");
     }
 }
@@ -26,18 +35,34 @@ async fn zero_all_is_read_and_the_sums_agree() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_it_could_not_run() {
     let mut rig = Rig::new(small()).await;
-    let ended = rig.run(&["--base-url", "http://127.0.0.1:1", "--max-retries", "0"]).await;
+    let ended = rig
+        .run(&["--base-url", "http://127.0.0.1:1", "--max-retries", "0"])
+        .await;
     let words = ended.failure(1);
-    assert!(words.contains("robots.txt") && words.contains("http://127.0.0.1:1"), "{words}");
-    let ended = rig.run(&["--database-url", "sqlite:no/such/folder/tagpipe.db"]).await;
+    assert!(
+        words.contains("robots.txt") && words.contains("http://127.0.0.1:1"),
+        "{words}"
+    );
+    let ended = rig
+        .run(&["--database-url", "sqlite:no/such/folder/tagpipe.db"])
+        .await;
     assert!(ended.failure(1).contains("no/such/folder"), "{}", ended.stderr);
-    let ended = rig.run(&["--database-url", "postgres://tag@127.0.0.1:1/tag"]).await;
+    let ended = rig
+        .run(&["--database-url", "postgres://tag@127.0.0.1:1/tag"])
+        .await;
     assert!(ended.failure(1).contains("127.0.0.1:1"), "{}", ended.stderr);
-    rig.write("text.db", "this is no database, however long it may be; not at all, not even nearly so.\n");
+    rig.write(
+        "text.db",
+        "this is no database, however long it may be; not at all, not even nearly so.\n",
+    );
     let ended = rig.run(&["--database-url", "sqlite:text.db"]).await;
     assert!(ended.failure(1).contains("text.db"), "{}", ended.stderr);
     let ended = rig.run(&["--no-migrate"]).await;
-    assert!(ended.failure(1).contains("tagpipe db migrate"), "{}", ended.stderr);
+    assert!(
+        ended.failure(1).contains("tagpipe db migrate"),
+        "{}",
+        ended.stderr
+    );
     rig.set_variable("CHROMIUM", "/nonexistent");
     let ended = rig.run(&["--fetch", "browser"]).await;
     assert!(ended.failure(1).contains("/nonexistent"), "{}", ended.stderr);
@@ -47,7 +72,13 @@ async fn one_it_could_not_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_wrong_usage() {
     let rig = Rig::new(small()).await;
-    for arguments in [&["fly"][..], &[], &["run", "--fly"], &["demo", "--pages", "5"], &["profile", "check", "none.toml"]] {
+    for arguments in [
+        &["fly"][..],
+        &[],
+        &["run", "--fly"],
+        &["demo", "--pages", "5"],
+        &["profile", "check", "none.toml"],
+    ] {
         assert_eq!(rig.tagpipe(arguments).await.code, Some(2), "{arguments:?}");
     }
 }
@@ -58,7 +89,11 @@ async fn three_some_pages_failed_and_nothing_else_is_lost() {
     let card = rig.site.world().card_rows().nth(5).expect("a card");
     let broken = place(&card.url).0;
     let proxy = Proxy::start(Some(rig.site.site_addr()), move |path| {
-        if place(path).0 == broken { Answer::Raw(Vec::new()) } else { Answer::Forward }
+        if place(path).0 == broken {
+            Answer::Raw(Vec::new())
+        } else {
+            Answer::Forward
+        }
     })
     .await;
     rig.read_from(proxy.url());
@@ -67,10 +102,27 @@ async fn three_some_pages_failed_and_nothing_else_is_lost() {
     assert_eq!(pages_of(&summary, "failed"), 1);
     assert_eq!(pages_of(&summary, "open"), 0);
     let failed = &summary["failed"][0];
-    assert!(failed["page_key"].as_str().is_some_and(|key| key.starts_with("grade_rows/")), "{failed}");
-    assert!(failed["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{failed}");
-    let page = rig.pages().await.into_iter().find(|page| page.state == "failed").expect("a failed page");
-    assert_eq!((page.attempts, page.failures), (3, 3), "the first read and two retries");
+    assert!(
+        failed["page_key"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("grade_rows/")),
+        "{failed}"
+    );
+    assert!(
+        failed["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
+        "{failed}"
+    );
+    let page = rig
+        .pages()
+        .await
+        .into_iter()
+        .find(|page| page.state == "failed")
+        .expect("a failed page");
+    assert_eq!(
+        (page.attempts, page.failures),
+        (3, 3),
+        "the first read and two retries"
+    );
     let audit = rig.audit().await;
     let errors: Vec<_> = audit.iter().filter(|entry| entry.level == "ERROR").collect();
     assert_eq!(errors.len(), 1);
@@ -85,29 +137,70 @@ async fn three_some_pages_failed_and_nothing_else_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_robots_forbid_a_part() {
-    let robots_txt = Some("User-agent: *\nDisallow: /pop-report/Hockey/\n\nUser-agent: other\nDisallow: /\n".to_owned());
-    let rig = Rig::new(DemoConfig { robots_txt, ..small() }).await;
+    let robots_txt =
+        Some("User-agent: *\nDisallow: /pop-report/Hockey/\n\nUser-agent: other\nDisallow: /\n".to_owned());
+    let rig = Rig::new(DemoConfig {
+        robots_txt,
+        ..small()
+    })
+    .await;
     let summary = rig.run(&[]).await.summary(3);
-    let years = rig.site.world().year_rows().filter(|row| row.category == "Hockey").count() as u64;
+    let years = rig
+        .site
+        .world()
+        .year_rows()
+        .filter(|row| row.category == "Hockey")
+        .count() as u64;
     assert!(years > 0);
     assert_eq!(summary["denied_by_robots"], years, "{summary:#}");
     assert_eq!(pages_of(&summary, "skipped"), years);
-    assert!(rig.documents().iter().all(|document| !document.path_and_query.starts_with("/pop-report/Hockey/")));
+    assert!(
+        rig.documents()
+            .iter()
+            .all(|document| !document.path_and_query.starts_with("/pop-report/Hockey/"))
+    );
     // The years of the forbidden part are known; nothing below them is.
-    let hockey: Vec<String> =
-        rig.site.world().year_rows().filter(|row| row.category == "Hockey").map(|row| row.year).collect();
+    let hockey: Vec<String> = rig
+        .site
+        .world()
+        .year_rows()
+        .filter(|row| row.category == "Hockey")
+        .map(|row| row.year)
+        .collect();
     let store = rig.open().await;
-    let sets = tagpipe_store::entities::sets::Entity::find().all(store.connection()).await.expect("sets").len();
-    let years = tagpipe_store::entities::years::Entity::find().all(store.connection()).await.expect("years");
+    let sets = tagpipe_store::entities::sets::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("sets")
+        .len();
+    let years = tagpipe_store::entities::years::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("years");
     store.close().await;
-    assert_eq!(sets, rig.site.world().set_rows().filter(|row| row.category != "Hockey").count());
-    assert!(hockey.iter().all(|year| years.iter().any(|row| row.year == *year)));
+    assert_eq!(
+        sets,
+        rig.site
+            .world()
+            .set_rows()
+            .filter(|row| row.category != "Hockey")
+            .count()
+    );
+    assert!(
+        hockey
+            .iter()
+            .all(|year| years.iter().any(|row| row.year == *year))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_a_site_that_forbids_everything_is_not_read() {
     let robots_txt = Some("User-agent: *\nDisallow: /\n".to_owned());
-    let rig = Rig::new(DemoConfig { robots_txt, ..small() }).await;
+    let rig = Rig::new(DemoConfig {
+        robots_txt,
+        ..small()
+    })
+    .await;
     let summary = rig.run(&[]).await.summary(3);
     assert_eq!(summary["denied_by_robots"], 1);
     assert!(rig.documents().is_empty());
@@ -115,7 +208,12 @@ async fn three_a_site_that_forbids_everything_is_not_read() {
 
 /// A site that says of one year that it has one more certificate than it shows.
 async fn boasting(rig: &Rig) -> (Proxy, String) {
-    let row = rig.site.world().year_rows().find(|row| row.graded_count > 9).expect("a year");
+    let row = rig
+        .site
+        .world()
+        .year_rows()
+        .find(|row| row.graded_count > 9)
+        .expect("a year");
     let own = format!(">{}</td></tr>", row.graded_count);
     let boast = format!(">{}</td></tr>", row.graded_count + 1);
     let address = place(&format!("/pop-report/{}", row.category)).0;
@@ -146,17 +244,36 @@ async fn four_sums_disagree_even_after_a_second_look() {
     assert_eq!(summary["end"], "disputed");
     assert_eq!(summary["discrepancies"], 1, "{summary:#}");
     let words = summary["disagreements"][0].as_str().expect("words");
-    assert!(words.contains("graded copies") && words.contains(&year), "{words}");
-    let twice: Vec<_> = fetches(&rig.documents()).into_values().filter(|times| *times == 2).collect();
-    assert_eq!(twice.len(), 2, "the year's page and the category's page were read once more");
+    assert!(
+        words.contains("graded copies") && words.contains(&year),
+        "{words}"
+    );
+    let twice: Vec<_> = fetches(&rig.documents())
+        .into_values()
+        .filter(|times| *times == 2)
+        .collect();
+    assert_eq!(
+        twice.len(),
+        2,
+        "the year's page and the category's page were read once more"
+    );
     let store = rig.open().await;
-    let stored = discrepancies::Entity::find().all(store.connection()).await.expect("rows");
+    let stored = discrepancies::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("rows");
     store.close().await;
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].subject, "year");
     assert!(stored[0].resolved_at.is_none());
     let audit = rig.audit().await;
-    assert_eq!(audit.iter().filter(|entry| entry.operation == "reconcile").count(), 1);
+    assert_eq!(
+        audit
+            .iter()
+            .filter(|entry| entry.operation == "reconcile")
+            .count(),
+        1
+    );
 
     // When the site no longer boasts, the next run settles it.
     rig.read_from(proxy.url());
@@ -166,7 +283,10 @@ async fn four_sums_disagree_even_after_a_second_look() {
     rig.run(&[]).await.summary(0);
     rig.assert_equals_truth().await;
     let store = rig.open().await;
-    let stored = discrepancies::Entity::find().all(store.connection()).await.expect("rows");
+    let stored = discrepancies::Entity::find()
+        .all(store.connection())
+        .await
+        .expect("rows");
     store.close().await;
     assert!(stored.iter().all(|row| row.resolved_at.is_some()), "{stored:#?}");
 }
@@ -178,7 +298,12 @@ async fn four_a_budget_that_is_just_enough_does_not_hide_a_disagreement() {
     rig.read_from(proxy.url());
     let pages = rig.site.world().page_count().to_string();
     let ended = rig.run(&["--max-pages", &pages]).await;
-    assert!([Some(4), Some(5)].contains(&ended.code), "{:?} {}", ended.code, ended.stdout);
+    assert!(
+        [Some(4), Some(5)].contains(&ended.code),
+        "{:?} {}",
+        ended.code,
+        ended.stdout
+    );
     if ended.code == Some(5) {
         rig.run(&["--resume"]).await.summary(4);
     }
@@ -189,7 +314,10 @@ async fn four_or_zero_a_site_that_moves_under_the_reader_is_read_again() {
     let rig = Rig::new(DemoConfig {
         pages: 150,
         churn: 0.5,
-        latency: Latency { document_ms: 10, ..Latency::default() },
+        latency: Latency {
+            document_ms: 10,
+            ..Latency::default()
+        },
         ..small()
     })
     .await;
@@ -199,7 +327,11 @@ async fn four_or_zero_a_site_that_moves_under_the_reader_is_read_again() {
     let ended = running.ended().await;
     let summary = ended.summary(ended.code.expect("no signal"));
     assert!([Some(0), Some(4)].contains(&ended.code), "{summary:#}");
-    assert_eq!(summary["discrepancies"] == 0, ended.code == Some(0), "{summary:#}");
+    assert_eq!(
+        summary["discrepancies"] == 0,
+        ended.code == Some(0),
+        "{summary:#}"
+    );
     // A run on a site at rest finds what it has now.
     rig.run(&[]).await.summary(0);
     rig.assert_equals_truth().await;
@@ -214,13 +346,31 @@ async fn five_a_budget_ended_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_the_site_kept_refusing() {
-    let rig = Rig::new(DemoConfig { refuse_all: true, ..small() }).await;
-    let few = [("brake_first", "0.01"), ("brake_most", "0.05"), ("brake_ease", "0.01"), ("give_up_after", "6")];
+    let rig = Rig::new(DemoConfig {
+        refuse_all: true,
+        ..small()
+    })
+    .await;
+    let few = [
+        ("brake_first", "0.01"),
+        ("brake_most", "0.05"),
+        ("brake_ease", "0.01"),
+        ("give_up_after", "6"),
+    ];
     rig.set_profile(&profile_with(&few));
     let summary = rig.run(&[]).await.summary(6);
     assert_eq!(summary["end"], "kept_refusing");
-    assert!(summary["reason"].as_str().is_some_and(|reason| reason.contains("kept refusing")), "{summary:#}");
-    assert!((6..=9).contains(&rig.documents().len()), "{}", rig.documents().len());
+    assert!(
+        summary["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("kept refusing")),
+        "{summary:#}"
+    );
+    assert!(
+        (6..=9).contains(&rig.documents().len()),
+        "{}",
+        rig.documents().len()
+    );
     rig.site.update(|config| config.refuse_all = false);
     rig.run(&["--resume"]).await.summary(0);
     rig.assert_equals_truth().await;
@@ -243,7 +393,14 @@ async fn six_a_captcha_needs_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seven_the_database_went_away_in_a_crawl() {
-    let mut rig = Rig::on(Engine::Postgres, DemoConfig { pages: 300, ..small() }).await;
+    let mut rig = Rig::on(
+        Engine::Postgres,
+        DemoConfig {
+            pages: 300,
+            ..small()
+        },
+    )
+    .await;
     rig.site.update(|config| config.latency.document_ms = 25);
     rig.write("tagpipe.toml", "database_patience = 1\n");
     let running = rig.start(&[]);
@@ -255,7 +412,11 @@ async fn seven_the_database_went_away_in_a_crawl() {
     });
     rig.postgres = Some(postgres.await.expect("it stops"));
     let ended = running.ended().await;
-    assert!(ended.failure(7).contains("tagpipe run --resume"), "{}", ended.stderr);
+    assert!(
+        ended.failure(7).contains("tagpipe run --resume"),
+        "{}",
+        ended.stderr
+    );
     restart(&mut rig).await;
     rig.site.update(|config| config.latency.document_ms = 0);
     let summary = rig.run(&["--resume"]).await.summary(0);
@@ -275,7 +436,14 @@ async fn restart(rig: &mut Rig) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_comes_back_is_waited_for_in_a_crawl() {
-    let mut rig = Rig::on(Engine::Postgres, DemoConfig { pages: 300, ..small() }).await;
+    let mut rig = Rig::on(
+        Engine::Postgres,
+        DemoConfig {
+            pages: 300,
+            ..small()
+        },
+    )
+    .await;
     rig.site.update(|config| config.latency.document_ms = 25);
     rig.write("tagpipe.toml", "database_patience = 60\n");
     let running = rig.start(&[]);
@@ -290,7 +458,11 @@ async fn a_database_that_comes_back_is_waited_for_in_a_crawl() {
     restart(&mut rig).await;
     let ended = running.ended().await;
     ended.summary(0);
-    assert!(ended.stderr.contains("waiting for the database") && ended.stderr.contains("is back"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("waiting for the database") && ended.stderr.contains("is back"),
+        "{}",
+        ended.stderr
+    );
     rig.assert_equals_truth().await;
     rig.assert_is_consistent().await;
 }
@@ -306,11 +478,20 @@ async fn eight_the_layout_no_longer_fits() {
         ] {
             rig.site.update(|config| config.layout = layout);
             let ended = rig.run(&["--max-retries", "0"]).await;
-            assert_eq!(ended.code, Some(8), "{layout:?}: {}{}", ended.stderr, ended.stdout);
+            assert_eq!(
+                ended.code,
+                Some(8),
+                "{layout:?}: {}{}",
+                ended.stderr,
+                ended.stdout
+            );
             let summary = ended.summary(8);
             assert_eq!(summary["end"], "layout_changed", "{layout:?}");
             let reason = summary["failed"][0]["reason"].as_str().expect("a reason");
-            assert!(reason.contains('`') || reason.contains("header"), "{layout:?}: it names what is missing: {reason}");
+            assert!(
+                reason.contains('`') || reason.contains("header"),
+                "{layout:?}: it names what is missing: {reason}"
+            );
         }
     }
 }

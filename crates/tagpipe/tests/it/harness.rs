@@ -67,10 +67,20 @@ pub(crate) fn profile_with(changes: &[(&str, &str)]) -> String {
     let mut text = SiteProfile::builtin_text().to_owned();
     for (key, value) in changes {
         let start = format!("{key} = ");
-        assert_eq!(text.lines().filter(|line| line.starts_with(&start)).count(), 1, "{key} is one line");
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with(&start)).count(),
+            1,
+            "{key} is one line"
+        );
         text = text
             .lines()
-            .map(|line| if line.starts_with(&start) { format!("{start}{value}\n") } else { format!("{line}\n") })
+            .map(|line| {
+                if line.starts_with(&start) {
+                    format!("{start}{value}\n")
+                } else {
+                    format!("{line}\n")
+                }
+            })
             .collect();
     }
     text
@@ -93,7 +103,9 @@ impl Rig {
     }
 
     pub(crate) async fn on(engine: Engine, config: DemoConfig) -> Rig {
-        let site = DemoSite::start(config, any_address(), any_address()).await.expect("a demo site");
+        let site = DemoSite::start(config, any_address(), any_address())
+            .await
+            .expect("a demo site");
         let home = tempfile::tempdir().expect("a temporary folder");
         for folder in ["work", "tmp"] {
             std::fs::create_dir(home.path().join(folder)).expect("a folder");
@@ -101,9 +113,11 @@ impl Rig {
         std::fs::write(home.path().join("profile.toml"), quick_profile()).expect("a profile");
         let postgres = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => {
-                Some(tokio::task::spawn_blocking(TestPostgres::start).await.expect("a PostgreSQL"))
-            }
+            Engine::Postgres => Some(
+                tokio::task::spawn_blocking(TestPostgres::start)
+                    .await
+                    .expect("a PostgreSQL"),
+            ),
         };
         Rig {
             base_url: site.site_url(),
@@ -207,7 +221,9 @@ impl Rig {
 
     /// The database, for looking into. An SQLite file that was left behind is recovered first.
     pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.database_url(), true).await.expect("the database opens")
+        Store::open(&self.database_url(), true)
+            .await
+            .expect("the database opens")
     }
 
     /// What is stored is what the site has, row by row and column by column.
@@ -218,14 +234,19 @@ impl Rig {
     /// What is stored is the wanted part of what the site has.
     pub(crate) async fn assert_holds(&self, wanted: &Wanted) {
         let store = self.open().await;
-        Content::stored(&store).await.assert_equals(&Content::promised(&self.site.world(), wanted));
+        Content::stored(&store)
+            .await
+            .assert_equals(&Content::promised(&self.site.world(), wanted));
         store.close().await;
     }
 
     /// All pages of the newest run.
     pub(crate) async fn pages(&self) -> Vec<frontier::Model> {
         let store = self.open().await;
-        let mut pages = frontier::Entity::find().all(store.connection()).await.expect("pages");
+        let mut pages = frontier::Entity::find()
+            .all(store.connection())
+            .await
+            .expect("pages");
         store.close().await;
         let newest = pages.iter().map(|page| page.run_id).max();
         pages.retain(|page| Some(page.run_id) == newest);
@@ -234,14 +255,21 @@ impl Rig {
 
     pub(crate) async fn audit(&self) -> Vec<audit_logs::Model> {
         let store = self.open().await;
-        let entries = audit_logs::Entity::find().all(store.connection()).await.expect("entries");
+        let entries = audit_logs::Entity::find()
+            .all(store.connection())
+            .await
+            .expect("entries");
         store.close().await;
         entries
     }
 
     /// Requests for pages, in the order of their arrival.
     pub(crate) fn documents(&self) -> Vec<RequestRecord> {
-        self.site.requests().into_iter().filter(|request| request.kind == RequestKind::Document).collect()
+        self.site
+            .requests()
+            .into_iter()
+            .filter(|request| request.kind == RequestKind::Document)
+            .collect()
     }
 
     /// Waits until the site was asked for this many pages.
@@ -267,19 +295,42 @@ impl Rig {
             by_level[usize::try_from(page.level).expect("a level")] += 1;
             completed += u64::from(page.state == "completed");
             let states = ["available", "leased", "retryable", "completed"];
-            assert!(states.contains(&page.state.as_str()), "{} is {}", page.page_key, page.state);
-            assert_eq!(page.state == "leased", page.lease_token.is_some() && page.lease_owner.is_some(), "{page:?}");
-            assert!(page.state != "completed" || (page.attempts >= 1 && page.finished_at.is_some()), "{page:?}");
+            assert!(
+                states.contains(&page.state.as_str()),
+                "{} is {}",
+                page.page_key,
+                page.state
+            );
+            assert_eq!(
+                page.state == "leased",
+                page.lease_token.is_some() && page.lease_owner.is_some(),
+                "{page:?}"
+            );
+            assert!(
+                page.state != "completed" || (page.attempts >= 1 && page.finished_at.is_some()),
+                "{page:?}"
+            );
         }
         let rows = [
-            categories::Entity::find().all(connection).await.expect("rows").len() as u64,
+            categories::Entity::find()
+                .all(connection)
+                .await
+                .expect("rows")
+                .len() as u64,
             years::Entity::find().all(connection).await.expect("rows").len() as u64,
             sets::Entity::find().all(connection).await.expect("rows").len() as u64,
             cards::Entity::find().all(connection).await.expect("rows").len() as u64,
         ];
         assert_eq!(rows, by_level[1..], "each row has its page and each page its row");
-        let history = population_history::Entity::find().all(connection).await.expect("history");
-        assert_eq!(history.len() as u64, rows[2] + rows[3], "one history row for each set and card");
+        let history = population_history::Entity::find()
+            .all(connection)
+            .await
+            .expect("history");
+        assert_eq!(
+            history.len() as u64,
+            rows[2] + rows[3],
+            "one history row for each set and card"
+        );
         let read = audit_logs::Entity::find()
             .filter(audit_logs::Column::Operation.eq("read_page"))
             .filter(audit_logs::Column::Kind.eq("result"))
@@ -316,7 +367,10 @@ impl Running {
             let listen = async {
                 let mut portion = [0; 4096];
                 while let Ok(count @ 1..) = err.read(&mut portion).await {
-                    heard.lock().expect("a lock").push_str(&String::from_utf8_lossy(&portion[..count]));
+                    heard
+                        .lock()
+                        .expect("a lock")
+                        .push_str(&String::from_utf8_lossy(&portion[..count]));
                 }
             };
             let read = async {
@@ -332,7 +386,11 @@ impl Running {
 
     /// Sends a signal: `INT`, `TERM`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid.to_string()).status().await;
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid.to_string())
+            .status()
+            .await;
         assert!(sent.expect("kill runs").success(), "the process is there");
     }
 
@@ -348,11 +406,18 @@ impl Running {
     /// Waits for the end.
     pub(crate) async fn ended(self) -> Ended {
         let Ok(joined) = tokio::time::timeout(PATIENCE, self.ending).await else {
-            panic!("the program does not end; it said:\n{}", self.stderr.lock().expect("a lock"));
+            panic!(
+                "the program does not end; it said:\n{}",
+                self.stderr.lock().expect("a lock")
+            );
         };
         let (status, stdout) = joined.expect("the reading task does not panic");
         let stderr = self.stderr.lock().expect("a lock").clone();
-        let ended = Ended { code: status.code(), stdout, stderr };
+        let ended = Ended {
+            code: status.code(),
+            stdout,
+            stderr,
+        };
         assert!(!ended.stderr.contains("panicked"), "{ended:#?}");
         ended
     }
@@ -361,7 +426,11 @@ impl Running {
     pub(crate) async fn kill(self) -> Ended {
         if !self.has_ended() {
             // It may end by itself in this very moment.
-            let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).stderr(Stdio::null()).status().await;
+            let _ = Command::new("kill")
+                .args(["-KILL", &self.pid.to_string()])
+                .stderr(Stdio::null())
+                .status()
+                .await;
         }
         self.ended().await
     }
@@ -383,7 +452,11 @@ impl Ended {
         assert_eq!(self.code, Some(code), "{}\n{}", self.stderr, self.stdout);
         assert_eq!(self.stdout, "", "there is no result");
         assert!(self.stderr.contains("error: "), "{}", self.stderr);
-        assert!(!self.stderr.contains('\u{1b}'), "no colours without a terminal: {}", self.stderr);
+        assert!(
+            !self.stderr.contains('\u{1b}'),
+            "no colours without a terminal: {}",
+            self.stderr
+        );
         &self.stderr
     }
 }
@@ -396,7 +469,10 @@ pub(crate) fn pages_of(summary: &Value, state: &str) -> u64 {
 /// A number of pages by level.
 pub(crate) fn by_level(summary: &Value, state: &str) -> Vec<u64> {
     let levels = summary["levels"].as_array().expect("levels");
-    levels.iter().map(|level| level[state].as_u64().expect("a number")).collect()
+    levels
+        .iter()
+        .map(|level| level[state].as_u64().expect("a number"))
+        .collect()
 }
 
 /// Waits for a condition with a deadline.

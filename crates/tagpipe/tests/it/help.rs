@@ -34,8 +34,15 @@ fn every_command_explains_itself() {
     while let Some(path) = open.pop() {
         let help = help_of(&path);
         seen += 1;
-        assert!(help.lines().all(|line| line.chars().count() <= 120), "{path:?} is too wide");
-        let name = if path.is_empty() { "tagpipe".to_owned() } else { path.join("-") };
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 120),
+            "{path:?} is too wide"
+        );
+        let name = if path.is_empty() {
+            "tagpipe".to_owned()
+        } else {
+            path.join("-")
+        };
         insta::assert_snapshot!(format!("help-{name}"), help);
         for command in commands(&help) {
             let mut below = path.clone();

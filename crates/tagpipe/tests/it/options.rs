@@ -10,14 +10,21 @@ use crate::harness::{Engine, Rig, by_level, fetches, pages_of, quick_profile};
 use crate::truth::Wanted;
 
 fn site() -> DemoConfig {
-    DemoConfig { pages: 250, seed: 12, ..DemoConfig::default() }
+    DemoConfig {
+        pages: 250,
+        seed: 12,
+        ..DemoConfig::default()
+    }
 }
 
 /// Rows of each level below the top, wanted ones and all: what is read and what is skipped.
 fn skipped(world: &World, wanted: &Wanted) -> Vec<u64> {
     let (category, year) = (&wanted.category, &wanted.year);
     let categories = world.category_rows().filter(|row| !category(&row.name)).count();
-    let years = world.year_rows().filter(|row| category(&row.category) && !year(&row.year)).count();
+    let years = world
+        .year_rows()
+        .filter(|row| category(&row.category) && !year(&row.year))
+        .count();
     let sets = world
         .set_rows()
         .filter(|row| category(&row.category) && year(&row.year) && !(wanted.set)(&row.brand, &row.name))
@@ -31,7 +38,9 @@ fn skipped(world: &World, wanted: &Wanted) -> Vec<u64> {
                 && !(wanted.card)(&row.name, &row.number)
         })
         .count();
-    [0, categories, years, sets, cards].map(|count| count as u64).to_vec()
+    [0, categories, years, sets, cards]
+        .map(|count| count as u64)
+        .to_vec()
 }
 
 async fn reads_only(arguments: &[&str], wanted: Wanted) {
@@ -39,11 +48,22 @@ async fn reads_only(arguments: &[&str], wanted: Wanted) {
     let summary = rig.run(arguments).await.summary(0);
     rig.assert_holds(&wanted).await;
     let skipped = skipped(&rig.site.world(), &wanted);
-    assert!(skipped.iter().any(|count| *count > 0), "the filter leaves something out");
+    assert!(
+        skipped.iter().any(|count| *count > 0),
+        "the filter leaves something out"
+    );
     assert_eq!(by_level(&summary, "skipped"), skipped, "{summary:#}");
-    assert_eq!(fetches(&rig.documents()).len() as u64, pages_of(&summary, "completed"));
+    assert_eq!(
+        fetches(&rig.documents()).len() as u64,
+        pages_of(&summary, "completed")
+    );
     let pages = rig.pages().await;
-    assert!(pages.iter().filter(|page| page.state == "skipped").all(|page| page.last_error.is_some()));
+    assert!(
+        pages
+            .iter()
+            .filter(|page| page.state == "skipped")
+            .all(|page| page.last_error.is_some())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +78,12 @@ async fn categories_match_without_accents_and_case_and_with_stars() {
 #[tokio::test(flavor = "multi_thread")]
 async fn years_are_taken_from_ranges_and_single_ones() {
     let rig = Rig::new(site()).await;
-    let mut years: Vec<u32> =
-        rig.site.world().year_rows().map(|row| row.year.parse().expect("a number")).collect();
+    let mut years: Vec<u32> = rig
+        .site
+        .world()
+        .year_rows()
+        .map(|row| row.year.parse().expect("a number"))
+        .collect();
     years.sort_unstable();
     years.dedup();
     let (from, to, single) = (years[1], years[years.len() / 2], years[years.len() - 1]);
@@ -81,16 +105,24 @@ fn is_plain(text: &str) -> bool {
 async fn sets_are_chosen_by_brand_by_name_or_by_both() {
     let rig = Rig::new(site()).await;
     let rows: Vec<_> = rig.site.world().set_rows().collect();
-    let with_both = rows.iter().find(|row| is_plain(&row.brand) && is_plain(&row.name)).expect("such a set");
+    let with_both = rows
+        .iter()
+        .find(|row| is_plain(&row.brand) && is_plain(&row.name))
+        .expect("such a set");
     let both = format!("{} {}", with_both.brand, with_both.name);
-    let other = rows.iter().find(|row| is_plain(&row.brand) && row.brand != with_both.brand).expect("another");
+    let other = rows
+        .iter()
+        .find(|row| is_plain(&row.brand) && row.brand != with_both.brand)
+        .expect("another");
     let start = other.brand[..4].to_lowercase();
     let filter = format!("{}*,{}", start.to_uppercase(), both.to_uppercase());
     let both = both.to_lowercase();
     let wanted = Wanted {
         set: Box::new(move |brand, name| {
             let (brand, name) = (brand.to_lowercase(), name.to_lowercase());
-            brand.starts_with(&start) || name.starts_with(&start) || format!("{brand} {name}").trim_end() == both
+            brand.starts_with(&start)
+                || name.starts_with(&start)
+                || format!("{brand} {name}").trim_end() == both
         }),
         ..Wanted::everything()
     };
@@ -103,11 +135,17 @@ async fn cards_are_chosen_by_name_and_number() {
     let rows: Vec<_> = rig.site.world().card_rows().collect();
     let named = rows.iter().find(|row| is_plain(&row.name)).expect("such a card");
     let start = named.name[..3].to_lowercase();
-    let numbered = rows.iter().rev().find(|row| is_plain(&row.number) && row.name != named.name).expect("another");
+    let numbered = rows
+        .iter()
+        .rev()
+        .find(|row| is_plain(&row.number) && row.name != named.name)
+        .expect("another");
     let (filter, number) = (format!("{start}*,{}", numbered.number), numbered.number.clone());
     let wanted = Wanted {
         card: Box::new(move |name, own| {
-            name.to_lowercase().starts_with(&start) || own.to_lowercase().starts_with(&start) || *own == number
+            name.to_lowercase().starts_with(&start)
+                || own.to_lowercase().starts_with(&start)
+                || *own == number
         }),
         ..Wanted::everything()
     };
@@ -123,14 +161,20 @@ async fn starts_from_each_level(engine: Engine) {
     for (level, name) in LEVELS.iter().enumerate() {
         rig.site.clear_requests();
         let summary = rig.run(&["--start-from", name]).await.summary(0);
-        let expected: Vec<u64> = (0..5).map(|at| if at < level { 0 } else { truth.by_level[at] }).collect();
+        let expected: Vec<u64> = (0..5)
+            .map(|at| if at < level { 0 } else { truth.by_level[at] })
+            .collect();
         let completed: Vec<u64> = by_level(&summary, "completed")
             .iter()
             .zip(by_level(&summary, "unchanged"))
             .map(|(completed, unchanged)| completed + unchanged)
             .collect();
         assert_eq!(completed, expected, "--start-from {name}");
-        assert_eq!(fetches(&rig.documents()).len() as u64, pages_of(&summary, "completed"), "--start-from {name}");
+        assert_eq!(
+            fetches(&rig.documents()).len() as u64,
+            pages_of(&summary, "completed"),
+            "--start-from {name}"
+        );
         rig.assert_equals_truth().await;
     }
 }
@@ -148,14 +192,24 @@ async fn each_level_can_be_started_from_on_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 async fn starting_below_an_empty_level_names_the_command_that_fills_it() {
     let rig = Rig::new(site()).await;
-    for (level, above) in [("year", "categories"), ("set", "years"), ("card", "sets"), ("graderows", "cards")] {
+    for (level, above) in [
+        ("year", "categories"),
+        ("set", "years"),
+        ("card", "sets"),
+        ("graderows", "cards"),
+    ] {
         let ended = rig.run(&["--start-from", level]).await;
         let words = ended.failure(1);
-        assert!(words.contains(&format!("no {above} yet")) && words.contains("`tagpipe run"), "{words}");
+        assert!(
+            words.contains(&format!("no {above} yet")) && words.contains("`tagpipe run"),
+            "{words}"
+        );
         assert!(rig.documents().is_empty(), "no page is read");
     }
     rig.run(&["--max-pages", "2"]).await.summary(5);
-    let none = rig.run(&["--start-from", "year", "--categories", "Nonsense"]).await;
+    let none = rig
+        .run(&["--start-from", "year", "--categories", "Nonsense"])
+        .await;
     assert!(none.failure(1).contains("fits the filters"), "{}", none.stderr);
 }
 
@@ -164,7 +218,13 @@ async fn a_page_budget_ends_a_run_that_goes_on_later() {
     let rig = Rig::new(DemoConfig { pages: 100, ..site() }).await;
     let summary = rig.run(&["--max-pages", "10"]).await.summary(5);
     assert_eq!(summary["end"], "budget_spent");
-    assert!(summary["reason"].as_str().expect("a reason").contains("--max-pages"), "{summary:#}");
+    assert!(
+        summary["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("--max-pages"),
+        "{summary:#}"
+    );
     assert_eq!(pages_of(&summary, "completed"), 10);
     assert_eq!(fetches(&rig.documents()).len(), 10);
     let mut rounds = 1;
@@ -195,8 +255,17 @@ async fn a_time_budget_ends_a_run_that_goes_on_later() {
     let rig = Rig::new(site()).await;
     rig.site.update(|config| config.latency.document_ms = 40);
     let summary = rig.run(&["--max-duration", "0.8s"]).await.summary(5);
-    assert!(summary["reason"].as_str().expect("a reason").contains("--max-duration"), "{summary:#}");
-    assert!(summary["elapsed_s"].as_f64().expect("a time") < 3.0, "{summary:#}");
+    assert!(
+        summary["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("--max-duration"),
+        "{summary:#}"
+    );
+    assert!(
+        summary["elapsed_s"].as_f64().expect("a time") < 3.0,
+        "{summary:#}"
+    );
     assert!(pages_of(&summary, "completed") > 0 && pages_of(&summary, "open") > 0);
     rig.site.update(|config| config.latency.document_ms = 0);
     rig.run(&["--resume"]).await.summary(0);
@@ -233,9 +302,16 @@ async fn a_dry_run_leaves_an_existing_database_as_it_is() {
     let before = rig.files();
     let summary = rig.run(&["--dry-run", "--start-from", "card"]).await.summary(0);
     assert!(shown_rows(&summary) > 0);
-    assert_eq!(by_level(&summary, "pages")[3], rig.site.world().summary().rows.sets);
+    assert_eq!(
+        by_level(&summary, "pages")[3],
+        rig.site.world().summary().rows.sets
+    );
     let after = rig.files();
-    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "no file came or went");
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "no file came or went"
+    );
     assert!(after == before, "no byte changed");
     let both = rig.run(&["--dry-run", "--resume"]).await;
     assert!(both.failure(2).contains("--resume"), "{}", both.stderr);
@@ -249,10 +325,27 @@ async fn the_runner_is_named_in_the_audit_trail() {
     assert!(!audit.is_empty());
     assert!(audit.iter().all(|entry| entry.runner_id == "night.shift-1"));
     for operation in ["run_started", "run_ended"] {
-        assert_eq!(audit.iter().filter(|entry| entry.operation == operation).count(), 1, "{operation}");
+        assert_eq!(
+            audit.iter().filter(|entry| entry.operation == operation).count(),
+            1,
+            "{operation}"
+        );
     }
-    let context = &audit.iter().find(|entry| entry.operation == "read_page").expect("an entry").context;
-    for field in ["level", "url", "attempt", "outcome", "duration_ms", "requests", "bytes", "rows"] {
+    let context = &audit
+        .iter()
+        .find(|entry| entry.operation == "read_page")
+        .expect("an entry")
+        .context;
+    for field in [
+        "level",
+        "url",
+        "attempt",
+        "outcome",
+        "duration_ms",
+        "requests",
+        "bytes",
+        "rows",
+    ] {
         assert!(!context[field].is_null(), "{field} in {context}");
     }
 }
@@ -265,9 +358,18 @@ async fn the_log_level_is_the_level_of_the_audit_trail() {
     rig.set_variable("LOG_LEVEL", "ERROR");
     let ended = rig.run(&[]).await;
     ended.summary(0);
-    assert!(!ended.stderr.contains("INFO") && !ended.stderr.contains("WARN"), "{}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("INFO") && !ended.stderr.contains("WARN"),
+        "{}",
+        ended.stderr
+    );
     let audit = rig.audit().await;
-    assert!(audit.iter().all(|entry| ["ERROR", "CRITICAL"].contains(&entry.level.as_str())), "{audit:#?}");
+    assert!(
+        audit
+            .iter()
+            .all(|entry| ["ERROR", "CRITICAL"].contains(&entry.level.as_str())),
+        "{audit:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,8 +390,14 @@ async fn the_audit_trail_is_kept_as_long_as_asked() {
     rig.write("tagpipe.toml", "audit_keep_days = 2\n");
     rig.run(&["--max-pages", "1"]).await.summary(5);
     let kept = rig.audit().await;
-    assert!(kept.iter().all(|entry| entry.id > all[9].id), "old entries are gone");
-    assert!(kept.iter().any(|entry| entry.id == all[10].id), "younger ones are not");
+    assert!(
+        kept.iter().all(|entry| entry.id > all[9].id),
+        "old entries are gone"
+    );
+    assert!(
+        kept.iter().any(|entry| entry.id == all[10].id),
+        "younger ones are not"
+    );
     rig.write("tagpipe.toml", "audit_keep_rows = 7\n");
     rig.run(&["--max-pages", "1"]).await.summary(5);
     assert_eq!(rig.audit().await.len(), 7);
@@ -300,7 +408,11 @@ async fn a_slow_brake_does_not_hold_up_a_time_budget() {
     let mut config = DemoConfig { pages: 60, ..site() };
     config.refuse_all = true;
     let rig = Rig::new(config).await;
-    rig.set_profile(&quick_profile().replace("brake_first = 0.01", "brake_first = 60").replace("brake_most = 0.2", "brake_most = 60"));
+    rig.set_profile(
+        &quick_profile()
+            .replace("brake_first = 0.01", "brake_first = 60")
+            .replace("brake_most = 0.2", "brake_most = 60"),
+    );
     let started = std::time::Instant::now();
     rig.run(&["--max-duration", "1s"]).await.summary(5);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());

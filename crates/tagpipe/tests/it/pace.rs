@@ -10,7 +10,11 @@ use crate::harness::Rig;
 const NOISE_US: u64 = 15_000;
 
 fn small() -> DemoConfig {
-    DemoConfig { pages: 60, seed: 8, ..DemoConfig::default() }
+    DemoConfig {
+        pages: 60,
+        seed: 8,
+        ..DemoConfig::default()
+    }
 }
 
 fn assert_apart(documents: &[RequestRecord], least: Duration) {
@@ -31,7 +35,12 @@ fn assert_not_slower(documents: &[RequestRecord], interval: Duration) {
     let took_us = documents[documents.len() - 1].at_us - documents[0].at_us;
     let least_us = interval.as_micros() as u64 * (documents.len() as u64 - 1);
     let most_us = least_us + least_us * 3 / 100 + 1_000_000;
-    assert!(took_us <= most_us, "{} ms instead of {} ms", took_us / 1000, least_us / 1000);
+    assert!(
+        took_us <= most_us,
+        "{} ms instead of {} ms",
+        took_us / 1000,
+        least_us / 1000
+    );
 }
 
 async fn keeps_a_pace(arguments: &[&str]) {
@@ -61,12 +70,18 @@ async fn delay_is_kept_across_a_kill() {
     let interval = Duration::from_millis(200);
     let rig = Rig::new(small()).await;
     for round in 1..=3 {
-        let arguments: &[&str] = if round == 1 { &["--delay", "0.2"] } else { &["--delay", "0.2", "--resume"] };
+        let arguments: &[&str] = if round == 1 {
+            &["--delay", "0.2"]
+        } else {
+            &["--delay", "0.2", "--resume"]
+        };
         let running = rig.start(arguments);
         rig.wait_for_documents(round * 8).await;
         running.kill().await;
     }
-    rig.run(&["--delay", "0.2", "--resume", "--max-pages", "10"]).await.summary(5);
+    rig.run(&["--delay", "0.2", "--resume", "--max-pages", "10"])
+        .await
+        .summary(5);
     assert_apart(&rig.documents(), interval);
 }
 
@@ -85,7 +100,11 @@ async fn two_runs_of_one_database_share_the_pace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_crawl_delay_of_robots_is_the_least() {
     let robots_txt = Some("User-agent: *\nCrawl-delay: 0.3\n".to_owned());
-    let rig = Rig::new(DemoConfig { robots_txt, ..small() }).await;
+    let rig = Rig::new(DemoConfig {
+        robots_txt,
+        ..small()
+    })
+    .await;
     let summary = rig.run(&["--delay", "0.1", "--max-pages", "8"]).await.summary(5);
     assert_apart(&rig.documents(), Duration::from_millis(300));
     assert_eq!(summary["interval_s"], 0.3);
@@ -101,7 +120,10 @@ async fn retry_after_is_obeyed_by_all_workers() {
     rig.run(&[]).await.summary(0);
     rig.assert_equals_truth().await;
     let documents = rig.documents();
-    let refused: Vec<_> = documents.iter().filter(|document| document.status == 429).collect();
+    let refused: Vec<_> = documents
+        .iter()
+        .filter(|document| document.status == 429)
+        .collect();
     assert!(!refused.is_empty());
     for refusal in refused {
         let until_us = refusal.at_us + 1_000_000 - NOISE_US;

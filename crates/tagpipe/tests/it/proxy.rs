@@ -24,8 +24,10 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn redirect(location: &str) -> Answer {
         Answer::Raw(
-            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                .into_bytes(),
+            format!(
+                "HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            .into_bytes(),
         )
     }
 
@@ -58,7 +60,10 @@ impl Proxy {
                 connections.spawn(async move { drop(serve(connection, site, answer.as_ref()).await) });
             }
         });
-        Proxy { address, task: task.abort_handle() }
+        Proxy {
+            address,
+            task: task.abort_handle(),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -95,7 +100,9 @@ async fn serve(
         Answer::Raw(bytes) => client.write_all(&bytes).await?,
         Answer::Repeat(bytes, times) => {
             client
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close\r\n\r\n")
+                .write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close\r\n\r\n",
+                )
                 .await?;
             let mut written = 0;
             while times.is_none_or(|times| written < times) {
@@ -112,7 +119,8 @@ async fn ask(site: Option<SocketAddr>, path: &str) -> std::io::Result<Vec<u8>> {
         return Ok(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec());
     };
     let mut server = TcpStream::connect(site).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {site}\r\nuser-agent: proxy\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {site}\r\nuser-agent: proxy\r\nconnection: close\r\n\r\n");
     server.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;

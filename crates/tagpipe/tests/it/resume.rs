@@ -9,16 +9,30 @@ use crate::harness::{Engine, Rig, fetches, pages_of};
 use crate::truth::place;
 
 fn unhurried(pages: u64, document_ms: u64) -> DemoConfig {
-    DemoConfig { pages, latency: Latency { document_ms, ..Latency::default() }, ..DemoConfig::default() }
+    DemoConfig {
+        pages,
+        latency: Latency {
+            document_ms,
+            ..Latency::default()
+        },
+        ..DemoConfig::default()
+    }
 }
 
 /// Each page was asked for at most as often as its row in the frontier says.
 async fn assert_fetches_are_counted(rig: &Rig) {
     let pages = rig.pages().await;
-    let attempts: HashMap<_, _> = pages.iter().map(|page| (place(&page.url).0, page.attempts as u64)).collect();
+    let attempts: HashMap<_, _> = pages
+        .iter()
+        .map(|page| (place(&page.url).0, page.attempts as u64))
+        .collect();
     assert_eq!(attempts.len(), pages.len());
     for (page, times) in fetches(&rig.documents()) {
-        assert!(times <= attempts[&page], "{page} was fetched {times} times in {} attempts", attempts[&page]);
+        assert!(
+            times <= attempts[&page],
+            "{page} was fetched {times} times in {} attempts",
+            attempts[&page]
+        );
     }
 }
 
@@ -29,30 +43,46 @@ async fn a_crawl_killed_often(engine: Engine, kills: usize, pages: u64, seed: u6
     let mut completed = 0;
     let mut in_reading = 0;
     for kill in 0..kills {
-        let running = if kill == 0 { rig.start(&[]) } else { rig.start(&["--resume"]) };
+        let running = if kill == 0 {
+            rig.start(&[])
+        } else {
+            rig.start(&["--resume"])
+        };
         let seen = rig.documents().len();
         // Some are struck while they start, most while they read.
         let pause = if chance.u8(..6) == 0 {
             chance.u64(0..80)
         } else {
-            crate::harness::wait_until("progress", || rig.documents().len() > seen || running.has_ended()).await;
+            crate::harness::wait_until("progress", || rig.documents().len() > seen || running.has_ended())
+                .await;
             chance.u64(20..150)
         };
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let ended = running.kill().await;
         if ended.code == Some(1) {
             // The first one may have been struck before it had a run: then there is nothing to resume.
-            assert!(ended.stderr.contains("start one with"), "kill {kill}: {}", ended.stderr);
+            assert!(
+                ended.stderr.contains("start one with"),
+                "kill {kill}: {}",
+                ended.stderr
+            );
             rig.run(&["--max-pages", "1"]).await.summary(5);
             continue;
         }
-        assert_eq!(ended.code, None, "kill {kill} came after the end: {}{}", ended.stderr, ended.stdout);
+        assert_eq!(
+            ended.code, None,
+            "kill {kill} came after the end: {}{}",
+            ended.stderr, ended.stdout
+        );
         in_reading += usize::from(rig.documents().len() > seen);
         let now = rig.assert_is_consistent().await;
         assert!(now >= completed, "kill {kill}: what was committed stays");
         completed = now;
     }
-    assert!(in_reading * 2 > kills, "most kills struck a reading process: {in_reading} of {kills}");
+    assert!(
+        in_reading * 2 > kills,
+        "most kills struck a reading process: {in_reading} of {kills}"
+    );
     let last = rig.run(&["--resume"]).await;
     let summary = last.summary(0);
     let words = format!(
@@ -66,7 +96,10 @@ async fn a_crawl_killed_often(engine: Engine, kills: usize, pages: u64, seed: u6
     assert_fetches_are_counted(&rig).await;
     let fetched = fetches(&rig.documents()).values().sum::<u64>();
     let most = rig.site.world().page_count() + 3 * (kills as u64 + 1);
-    assert!(fetched <= most, "only pages in hand are read again: {fetched} fetches, {most} at most");
+    assert!(
+        fetched <= most,
+        "only pages in hand are read again: {fetched} fetches, {most} at most"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,13 +125,19 @@ async fn a_graceful_stop(signal: &str, code: i32) {
     let after = rig.documents().len() - at_signal;
     assert!(after <= 8, "{after} documents were asked for after the signal");
     let pages = rig.pages().await;
-    assert!(pages.iter().all(|page| page.state != "leased"), "all leases are given back");
+    assert!(
+        pages.iter().all(|page| page.state != "leased"),
+        "all leases are given back"
+    );
     assert_eq!(pages_of(&summary, "pages"), pages.len() as u64);
 
     let summary = rig.run(&["--resume"]).await.summary(0);
     assert_eq!(summary["resumed"]["taken_back"], 0);
     rig.assert_equals_truth().await;
-    assert!(fetches(&rig.documents()).values().all(|times| *times == 1), "no page was read twice");
+    assert!(
+        fetches(&rig.documents()).values().all(|times| *times == 1),
+        "no page was read twice"
+    );
     assert!(rig.pages().await.iter().all(|page| page.attempts == 1));
 }
 
@@ -133,7 +172,11 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
         rig.site.update(|config| config.latency.document_ms = 0);
         let resumed = Instant::now();
         let summary = rig.run(&["--resume"]).await.summary(0);
-        assert!(resumed.elapsed() < Duration::from_secs(10), "no lease is waited for: {:?}", resumed.elapsed());
+        assert!(
+            resumed.elapsed() < Duration::from_secs(10),
+            "no lease is waited for: {:?}",
+            resumed.elapsed()
+        );
         assert_eq!(summary["end"], "reconciled");
         rig.assert_equals_truth().await;
     }
@@ -157,19 +200,29 @@ async fn a_run_is_worked_on_once_and_taken_up_by_number() {
     let running = rig.start(&[]);
     rig.wait_for_documents(10).await;
     let words = rig.run(&["--resume"]).await;
-    assert!(words.failure(2).contains("is being worked on by process"), "{}", words.stderr);
+    assert!(
+        words.failure(2).contains("is being worked on by process"),
+        "{}",
+        words.stderr
+    );
     running.signal("INT").await;
     let run = running.ended().await.summary(130)["run_id"].to_string();
     let other = rig.run(&["--resume", "77"]).await;
     assert!(other.failure(1).contains("no run 77"), "{}", other.stderr);
     let filters = rig.run(&["--resume", &run, "--categories", "Hockey"]).await;
     assert!(filters.failure(2).contains("other filters"), "{}", filters.stderr);
-    let site = rig.run(&["--resume", &run, "--base-url", "http://127.0.0.1:9"]).await;
+    let site = rig
+        .run(&["--resume", &run, "--base-url", "http://127.0.0.1:9"])
+        .await;
     assert!(site.failure(2).contains("--base-url"), "{}", site.stderr);
     rig.run(&["--resume", &run]).await.summary(0);
     rig.assert_equals_truth().await;
     let again = rig.run(&["--resume", &run]).await;
     assert!(again.failure(1).contains("is finished"), "{}", again.stderr);
     let again = rig.run(&["--resume"]).await;
-    assert!(again.failure(1).contains("start one with `tagpipe run`"), "{}", again.stderr);
+    assert!(
+        again.failure(1).contains("start one with `tagpipe run`"),
+        "{}",
+        again.stderr
+    );
 }

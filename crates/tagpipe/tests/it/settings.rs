@@ -10,7 +10,11 @@ use tagpipe_store::entities::runs;
 use crate::harness::{Rig, Running};
 
 async fn small() -> Rig {
-    Rig::new(DemoConfig { pages: 60, ..DemoConfig::default() }).await
+    Rig::new(DemoConfig {
+        pages: 60,
+        ..DemoConfig::default()
+    })
+    .await
 }
 
 /// The program refuses `arguments` with exit code 2 and all of these words, and has not written anything.
@@ -19,9 +23,16 @@ async fn check(rig: &Rig, arguments: &[&str], words: &[&str]) {
     let ended = rig.run(arguments).await;
     let said = ended.failure(2);
     for word in words {
-        assert!(said.contains(word), "`{word}` in what is said of {arguments:?}: {said}");
+        assert!(
+            said.contains(word),
+            "`{word}` in what is said of {arguments:?}: {said}"
+        );
     }
-    assert_eq!(rig.files().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "{arguments:?}");
+    assert_eq!(
+        rig.files().keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "{arguments:?}"
+    );
     assert!(rig.site.requests().is_empty(), "{arguments:?}");
 }
 
@@ -29,27 +40,57 @@ async fn check(rig: &Rig, arguments: &[&str], words: &[&str]) {
 async fn a_wrong_flag_names_itself_and_what_would_be_right() {
     let rig = small().await;
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--concurrency", "0"], &["`0`", "concurrency", "--concurrency", "from 1 to 256"]),
+        (
+            &["--concurrency", "0"],
+            &["`0`", "concurrency", "--concurrency", "from 1 to 256"],
+        ),
         (&["--concurrency", "many"], &["`many`", "--concurrency"]),
         (&["--delay", "-1"], &["-1"]),
         (&["--delay", "NaN"], &["`NaN`", "--delay", "from 0 to 3600"]),
         (&["--max-retries", "1e3"], &["`1e3`", "--max-retries", "0 to 100"]),
-        (&["--retry-backoff", "0.5"], &["`0.5`", "--retry-backoff", "1 to 10"]),
+        (
+            &["--retry-backoff", "0.5"],
+            &["`0.5`", "--retry-backoff", "1 to 10"],
+        ),
         (&["--log-level", "LOUD"], &["`LOUD`", "--log-level", "WARNING"]),
-        (&["--log-format", "xml"], &["`xml`", "--log-format", "pretty or json"]),
-        (&["--fetch", "pigeon"], &["`pigeon`", "--fetch", "auto, http or browser"]),
-        (&["--start-from", "grade"], &["`grade`", "--start-from", "graderows"]),
+        (
+            &["--log-format", "xml"],
+            &["`xml`", "--log-format", "pretty or json"],
+        ),
+        (
+            &["--fetch", "pigeon"],
+            &["`pigeon`", "--fetch", "auto, http or browser"],
+        ),
+        (
+            &["--start-from", "grade"],
+            &["`grade`", "--start-from", "graderows"],
+        ),
         (&["--max-pages", "0"], &["`0`", "--max-pages", "at least 1"]),
-        (&["--max-duration", "5 fortnights"], &["`5 fortnights`", "--max-duration", "30m"]),
+        (
+            &["--max-duration", "5 fortnights"],
+            &["`5 fortnights`", "--max-duration", "30m"],
+        ),
         (&["--max-duration", "99999999999999999999"], &["--max-duration"]),
         (&["--max-duration", "10000000000000000000"], &["--max-duration"]),
         (&["--max-rate", "0"], &["`0`", "--max-rate", "more than 0"]),
-        (&["--base-url", "localhost:8000"], &["`localhost:8000`", "--base-url", "https://my.example.com"]),
+        (
+            &["--base-url", "localhost:8000"],
+            &["`localhost:8000`", "--base-url", "https://my.example.com"],
+        ),
         (&["--base-url", "http://127.0.0.1/pop-report"], &["--base-url"]),
-        (&["--year-filter", "1990-1980"], &["`1990-1980`", "--year-filter", "earlier year first"]),
-        (&["--categories", "Baseball,,Hockey"], &["--categories", "empty entry"]),
+        (
+            &["--year-filter", "1990-1980"],
+            &["`1990-1980`", "--year-filter", "earlier year first"],
+        ),
+        (
+            &["--categories", "Baseball,,Hockey"],
+            &["--categories", "empty entry"],
+        ),
         (&["--runner-id", "a b"], &["`a b`", "--runner-id", "letters"]),
-        (&["--database-url", "mysql://localhost/tag"], &["--database-url", "postgres://"]),
+        (
+            &["--database-url", "mysql://localhost/tag"],
+            &["--database-url", "postgres://"],
+        ),
         (&["--profile", "no-such.toml"], &["no-such.toml", "--profile"]),
         (&["--config", "no-such.toml"], &["no-such.toml"]),
         (&["--resume", "abc"], &["`abc`", "--resume"]),
@@ -85,17 +126,34 @@ async fn a_wrong_variable_names_its_place() {
     rig.without_database_flag();
     rig.set_variable("POSTGRES_HOST", "localhost");
     rig.set_variable("POSTGRES_PORT", "high");
-    check(&rig, &[], &["`high`", "environment variable POSTGRES_PORT", "65535"]).await;
+    check(
+        &rig,
+        &[],
+        &["`high`", "environment variable POSTGRES_PORT", "65535"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_file_names_its_line_and_the_nearest_key() {
     let cases: &[(&str, &[&str])] = &[
-        ("retry_backoff = 0.5\n", &["`0.5`", "retry_backoff in tagpipe.toml", "1 to 10"]),
-        ("concurency = 3\n", &["tagpipe.toml", "`concurency`", "did you mean `concurrency`"]),
-        ("audit_keep_rows = 0\n", &["audit_keep_rows in tagpipe.toml", "at least 1"]),
+        (
+            "retry_backoff = 0.5\n",
+            &["`0.5`", "retry_backoff in tagpipe.toml", "1 to 10"],
+        ),
+        (
+            "concurency = 3\n",
+            &["tagpipe.toml", "`concurency`", "did you mean `concurrency`"],
+        ),
+        (
+            "audit_keep_rows = 0\n",
+            &["audit_keep_rows in tagpipe.toml", "at least 1"],
+        ),
         ("lease_term = 0\n", &["lease_term in tagpipe.toml", "1 to 3600"]),
-        ("max_retries = true\n", &["tagpipe.toml", "`max_retries`", "0 to 100"]),
+        (
+            "max_retries = true\n",
+            &["tagpipe.toml", "`max_retries`", "0 to 100"],
+        ),
         ("concurrency = \n", &["tagpipe.toml", "line 1"]),
     ];
     for (text, words) in cases {
@@ -108,14 +166,24 @@ async fn a_wrong_file_names_its_line_and_the_nearest_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flags_win_over_variables_over_dot_env_over_the_file() {
     let mut rig = small().await;
-    rig.write("tagpipe.toml", "concurrency = 4\nmax_retries = 4\nretry_backoff = 4.0\ndelay = 4\n");
-    rig.write(".env", "PIPELINE_MAX_RETRIES=5\nPIPELINE_RETRY_BACKOFF=5\nPIPELINE_DELAY=5\n");
+    rig.write(
+        "tagpipe.toml",
+        "concurrency = 4\nmax_retries = 4\nretry_backoff = 4.0\ndelay = 4\n",
+    );
+    rig.write(
+        ".env",
+        "PIPELINE_MAX_RETRIES=5\nPIPELINE_RETRY_BACKOFF=5\nPIPELINE_DELAY=5\n",
+    );
     rig.set_variable("PIPELINE_RETRY_BACKOFF", "6");
     rig.set_variable("PIPELINE_DELAY", "6");
     rig.set_variable("PIPELINE_CATEGORIES", "  ");
     rig.run(&["--delay", "0", "--max-pages", "1"]).await.summary(5);
     let store = rig.open().await;
-    let run = runs::Entity::find().one(store.connection()).await.expect("runs").expect("one");
+    let run = runs::Entity::find()
+        .one(store.connection())
+        .await
+        .expect("runs")
+        .expect("one");
     store.close().await;
     assert_eq!(run.config["concurrency"], 4);
     assert_eq!(run.config["max_retries"], 5);
@@ -127,7 +195,9 @@ async fn flags_win_over_variables_over_dot_env_over_the_file() {
 async fn variables_that_are_no_text_disturb_nothing() {
     let rig = small().await;
     let mut command = rig.command(&["db", "migrate"]);
-    command.env("SOMEBODY", OsStr::from_bytes(b"caf\xe9")).env(OsStr::from_bytes(b"\xff"), "x");
+    command
+        .env("SOMEBODY", OsStr::from_bytes(b"caf\xe9"))
+        .env(OsStr::from_bytes(b"\xff"), "x");
     let ended = Running::start(command).ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
@@ -135,9 +205,16 @@ async fn variables_that_are_no_text_disturb_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_not_shown() {
     let rig = small().await;
-    for url in ["postgres://tag:hunter2@127.0.0.1:1/tag", "mysql://tag:hunter2@localhost/tag"] {
+    for url in [
+        "postgres://tag:hunter2@127.0.0.1:1/tag",
+        "mysql://tag:hunter2@localhost/tag",
+    ] {
         let ended = rig.run(&["--database-url", url]).await;
         assert_ne!(ended.code, Some(0));
-        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("hunter2"), "{}", ended.stderr);
+        assert!(
+            !format!("{}{}", ended.stdout, ended.stderr).contains("hunter2"),
+            "{}",
+            ended.stderr
+        );
     }
 }

@@ -15,20 +15,49 @@ type Mischief = fn() -> Answer;
 
 /// Each with words of the reason that must be given.
 const MISCHIEFS: &[(&str, Mischief, &str)] = &[
-    ("another host", || Answer::redirect("http://localhost.invalid/pop-report"), "localhost.invalid"),
+    (
+        "another host",
+        || Answer::redirect("http://localhost.invalid/pop-report"),
+        "localhost.invalid",
+    ),
     ("a loop", || Answer::redirect("?variation=loop"), "redirect"),
-    ("an endless body", || Answer::Repeat(vec![b'x'; 65_536], None), "bytes"),
-    ("200 MB", || Answer::Repeat(vec![b' '; 65_536], Some(3200)), "bytes"),
-    ("not UTF-8", || {
-        let mut answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n".to_vec();
-        answer.extend(b"<h1>Pok\xe9mon \xff\xfe</h1>\0\0");
-        Answer::Raw(answer)
-    }, ""),
+    (
+        "an endless body",
+        || Answer::Repeat(vec![b'x'; 65_536], None),
+        "bytes",
+    ),
+    (
+        "200 MB",
+        || Answer::Repeat(vec![b' '; 65_536], Some(3200)),
+        "bytes",
+    ),
+    (
+        "not UTF-8",
+        || {
+            let mut answer =
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n".to_vec();
+            answer.extend(b"<h1>Pok\xe9mon \xff\xfe</h1>\0\0");
+            Answer::Raw(answer)
+        },
+        "",
+    ),
     ("no HTTP", || Answer::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), ""),
-    ("an image", || {
-        Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\nconnection: close\r\n\r\n\x89PNG".to_vec())
-    }, "image/png"),
-    ("a cut", || Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 9000\r\n\r\n<table>".to_vec()), ""),
+    (
+        "an image",
+        || {
+            Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\nconnection: close\r\n\r\n\x89PNG".to_vec())
+        },
+        "image/png",
+    ),
+    (
+        "a cut",
+        || {
+            Answer::Raw(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 9000\r\n\r\n<table>".to_vec(),
+            )
+        },
+        "",
+    ),
     ("nothing at all", || Answer::Page(String::new()), ""),
     ("deep nesting", || Answer::Page("<div>".repeat(200_000)), ""),
     ("a file", || Answer::redirect("file:///etc/passwd"), ""),
@@ -37,32 +66,57 @@ const MISCHIEFS: &[(&str, Mischief, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mischief_on_some_pages_of_a_crawl_harms_no_other() {
-    let mut rig = Rig::new(DemoConfig { pages: 120, seed: 31, ..DemoConfig::default() }).await;
-    let victims: Vec<_> = rig.site.world().card_rows().step_by(3).take(MISCHIEFS.len()).collect();
+    let mut rig = Rig::new(DemoConfig {
+        pages: 120,
+        seed: 31,
+        ..DemoConfig::default()
+    })
+    .await;
+    let victims: Vec<_> = rig
+        .site
+        .world()
+        .card_rows()
+        .step_by(3)
+        .take(MISCHIEFS.len())
+        .collect();
     assert_eq!(victims.len(), MISCHIEFS.len());
-    let mischief: HashMap<String, Mischief> =
-        victims.iter().zip(MISCHIEFS).map(|(card, (_, answer, _))| (place(&card.url).0, *answer)).collect();
+    let mischief: HashMap<String, Mischief> = victims
+        .iter()
+        .zip(MISCHIEFS)
+        .map(|(card, (_, answer, _))| (place(&card.url).0, *answer))
+        .collect();
     let mischief = Arc::new(mischief);
     let here = Arc::clone(&mischief);
     let proxy = Proxy::start(Some(rig.site.site_addr()), move |path| {
-        here.get(&place(path).0).map_or(Answer::Forward, |answer| answer())
+        here.get(&place(path).0)
+            .map_or(Answer::Forward, |answer| answer())
     })
     .await;
     rig.read_from(proxy.url());
     let summary = rig.run(&["--max-retries", "0"]).await.summary(3);
-    assert_eq!(pages_of(&summary, "failed"), MISCHIEFS.len() as u64, "{summary:#}");
+    assert_eq!(
+        pages_of(&summary, "failed"),
+        MISCHIEFS.len() as u64,
+        "{summary:#}"
+    );
     assert_eq!(pages_of(&summary, "open"), 0);
     let pages = rig.pages().await;
     for (card, (what, _, words)) in victims.iter().zip(MISCHIEFS) {
         let victim = place(&card.url).0;
-        let page = pages.iter().find(|page| place(&page.url).0 == victim).expect("the page");
+        let page = pages
+            .iter()
+            .find(|page| place(&page.url).0 == victim)
+            .expect("the page");
         let reason = page.last_error.as_deref().unwrap_or_default();
         assert_eq!(page.state, "failed", "{what}: {reason}");
         assert!(reason.len() > 10 && reason.contains(words), "{what}: {reason}");
         assert!(reason.len() < 2000, "{what}: a reason is bounded");
         println!("{what}: {reason}");
     }
-    let lost: Vec<_> = victims.iter().map(|card| (card.name.clone(), card.number.clone())).collect();
+    let lost: Vec<_> = victims
+        .iter()
+        .map(|card| (card.name.clone(), card.number.clone()))
+        .collect();
     rig.assert_holds(&Wanted {
         card: Box::new(move |name, number| !lost.iter().any(|(n, o)| n == name && o == number)),
         ..Wanted::everything()
@@ -72,8 +126,18 @@ async fn mischief_on_some_pages_of_a_crawl_harms_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pager_that_leads_astray_is_not_followed() {
-    let mut rig = Rig::new(DemoConfig { pages: 120, seed: 31, ..DemoConfig::default() }).await;
-    let long = rig.site.world().card_rows().find(|row| row.total > 60).expect("a card with a pager");
+    let mut rig = Rig::new(DemoConfig {
+        pages: 120,
+        seed: 31,
+        ..DemoConfig::default()
+    })
+    .await;
+    let long = rig
+        .site
+        .world()
+        .card_rows()
+        .find(|row| row.total > 60)
+        .expect("a card with a pager");
     let victim = place(&long.url).0;
     let proxy = Proxy::start(Some(rig.site.site_addr()), move |path| {
         let (page, further) = place(path);
@@ -97,11 +161,16 @@ async fn a_pager_that_leads_astray_is_not_followed() {
     assert!(reason.contains("another page"), "{reason}");
 }
 
-const GRADER_PROFILE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tagpipe-core/tests/fixtures/second-grader.toml"));
+const GRADER_PROFILE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../tagpipe-core/tests/fixtures/second-grader.toml"
+));
 
 fn table(headers: &str, rows: &str) -> Answer {
-    let headers: String = headers.split(',').map(|header| format!("<th>{header}</th>")).collect();
+    let headers: String = headers
+        .split(',')
+        .map(|header| format!("<th>{header}</th>"))
+        .collect();
     Answer::Page(format!(
         "<!doctype html><body><table class=census><thead><tr>{headers}</tr></thead><tbody>{rows}</tbody></table>"
     ))
@@ -109,7 +178,9 @@ fn table(headers: &str, rows: &str) -> Answer {
 
 /// The site of another grader, written by hand: other addresses, other grades, other words.
 fn another_grader(path: &str) -> Answer {
-    let decoded = percent_encoding::percent_decode_str(&path.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let decoded = percent_encoding::percent_decode_str(&path.replace('+', " "))
+        .decode_utf8_lossy()
+        .into_owned();
     match decoded.as_str() {
         "/census" => Answer::Page(
             "<ul class=games><li><a href='/census/Ice%20Hockey'>Ice Hockey</a><li><a>Golf</a></ul>".into(),
@@ -145,7 +216,11 @@ fn another_grader(path: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_grader_is_read_by_its_profile_alone() {
-    let mut rig = Rig::new(DemoConfig { pages: 60, ..DemoConfig::default() }).await;
+    let mut rig = Rig::new(DemoConfig {
+        pages: 60,
+        ..DemoConfig::default()
+    })
+    .await;
     let site = Proxy::start(None, another_grader).await;
     rig.read_from(site.url());
     rig.set_profile(GRADER_PROFILE);
@@ -155,14 +230,29 @@ async fn another_grader_is_read_by_its_profile_alone() {
     let store = rig.open().await;
     let connection = store.connection();
     let categories = categories::Entity::find().all(connection).await.expect("rows");
-    assert_eq!(categories.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["Ice Hockey", "Golf"]);
+    assert_eq!(
+        categories.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+        ["Ice Hockey", "Golf"]
+    );
     let years = years::Entity::find().all(connection).await.expect("rows");
-    assert_eq!((years.len(), years[0].year.as_str(), years[0].graded_count), (1, "1989-90", 5));
+    assert_eq!(
+        (years.len(), years[0].year.as_str(), years[0].graded_count),
+        (1, "1989-90", 5)
+    );
     let sets = sets::Entity::find().all(connection).await.expect("rows");
-    assert_eq!((sets.len(), sets[0].brand.as_str(), sets[0].total), (1, "O-Pee-Chee & Co", 5));
-    assert_eq!(sets[0].counts, serde_json::json!({"Auth": 1, "8": 1, "10": 2, "10 BL": 1}));
+    assert_eq!(
+        (sets.len(), sets[0].brand.as_str(), sets[0].total),
+        (1, "O-Pee-Chee & Co", 5)
+    );
+    assert_eq!(
+        sets[0].counts,
+        serde_json::json!({"Auth": 1, "8": 1, "10": 2, "10 BL": 1})
+    );
     let cards = cards::Entity::find().all(connection).await.expect("rows");
-    let names: Vec<_> = cards.iter().map(|row| (row.number.as_str(), row.name.as_str(), row.total)).collect();
+    let names: Vec<_> = cards
+        .iter()
+        .map(|row| (row.number.as_str(), row.name.as_str(), row.total))
+        .collect();
     assert_eq!(names, [("1", "Mario Lemieux", 5), ("2", "Joe Sakic", 0)]);
     let certificates = grade_rows::Entity::find().all(connection).await.expect("rows");
     store.close().await;
@@ -170,7 +260,10 @@ async fn another_grader_is_read_by_its_profile_alone() {
         .iter()
         .map(|row| {
             let on = row.completed_on.map(|day| day.to_string()).unwrap_or_default();
-            format!("{} {} {:?} {} {:?} {on}", row.cert_number, row.grade_code, row.grade, row.grade_label, row.rank)
+            format!(
+                "{} {} {:?} {} {:?} {on}",
+                row.cert_number, row.grade_code, row.grade, row.grade_label, row.rank
+            )
         })
         .collect();
     assert_eq!(

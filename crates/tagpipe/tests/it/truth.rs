@@ -46,23 +46,53 @@ impl Content {
     pub(crate) fn promised(world: &World, wanted: &Wanted) -> Content {
         let year = |category: &str, year: &str| (wanted.category)(category) && (wanted.year)(year);
         let set = |brand: &str, name: &str| (wanted.set)(brand, name);
-        let categories = world.category_rows().map(|row| line(json!([shown(&row.name), page(&row.url)])));
-        let years = world.year_rows().filter(|row| (wanted.category)(&row.category)).map(|row| {
-            let address = page(&format!("/pop-report/{}/{}", escaped(&row.category), escaped(&row.year)));
-            line(json!([shown(&row.category), row.year, row.sets_count, row.items_count, row.graded_count, address]))
-        });
-        let sets = world.set_rows().filter(|row| year(&row.category, &row.year)).map(|row| {
-            let counts = counts(&json!(row.counts));
-            let heading = [shown(&row.category), row.year, shown(&row.brand), shown(&row.name)];
-            line(json!([heading, page(&row.url), counts, row.total]))
-        });
+        let categories = world
+            .category_rows()
+            .map(|row| line(json!([shown(&row.name), page(&row.url)])));
+        let years = world
+            .year_rows()
+            .filter(|row| (wanted.category)(&row.category))
+            .map(|row| {
+                let address = page(&format!(
+                    "/pop-report/{}/{}",
+                    escaped(&row.category),
+                    escaped(&row.year)
+                ));
+                line(json!([
+                    shown(&row.category),
+                    row.year,
+                    row.sets_count,
+                    row.items_count,
+                    row.graded_count,
+                    address
+                ]))
+            });
+        let sets = world
+            .set_rows()
+            .filter(|row| year(&row.category, &row.year))
+            .map(|row| {
+                let counts = counts(&json!(row.counts));
+                let heading = [
+                    shown(&row.category),
+                    row.year,
+                    shown(&row.brand),
+                    shown(&row.name),
+                ];
+                line(json!([heading, page(&row.url), counts, row.total]))
+            });
         let cards = world
             .card_rows()
             .filter(|row| year(&row.category, &row.year) && set(&row.brand, &row.set))
             .map(|row| {
                 let heading = [shown(&row.category), row.year, shown(&row.brand), shown(&row.set)];
                 let own = [shown(&row.number), shown(&row.name), shown(&row.variation)];
-                line(json!([heading, own, page(&row.url), counts(&json!(row.counts)), row.total]))
+                line(json!([
+                    heading,
+                    own,
+                    page(&row.url),
+                    counts(&json!(row.counts)),
+                    row.total
+                ]))
             });
         let grade_rows = world
             .grade_rows()
@@ -121,20 +151,48 @@ impl Content {
             .collect();
         let of_card: HashMap<i64, (&[String; 4], [&str; 3])> = cards
             .iter()
-            .map(|row| (row.id, (&of_set[&row.set_id], [row.number.as_str(), &row.name, &row.variation])))
+            .map(|row| {
+                (
+                    row.id,
+                    (
+                        &of_set[&row.set_id],
+                        [row.number.as_str(), &row.name, &row.variation],
+                    ),
+                )
+            })
             .collect();
-        let category_lines = categories.iter().map(|row| line(json!([row.name, page(&row.url)])));
+        let category_lines = categories
+            .iter()
+            .map(|row| line(json!([row.name, page(&row.url)])));
         let year_lines = years.iter().map(|row| {
             let [category, year] = &of_year[&row.id];
             let address = page(&row.url);
-            line(json!([category, year, row.sets_count, row.items_count, row.graded_count, address]))
+            line(json!([
+                category,
+                year,
+                row.sets_count,
+                row.items_count,
+                row.graded_count,
+                address
+            ]))
         });
-        let set_lines = sets
-            .iter()
-            .map(|row| line(json!([of_set[&row.id], page(&row.url), counts(&row.counts), row.total])));
+        let set_lines = sets.iter().map(|row| {
+            line(json!([
+                of_set[&row.id],
+                page(&row.url),
+                counts(&row.counts),
+                row.total
+            ]))
+        });
         let card_lines = cards.iter().map(|row| {
             let (heading, own) = of_card[&row.id];
-            line(json!([heading, own, page(&row.url), counts(&row.counts), row.total]))
+            line(json!([
+                heading,
+                own,
+                page(&row.url),
+                counts(&row.counts),
+                row.total
+            ]))
         });
         let grade_lines = grade_rows.iter().map(|row| {
             let (heading, own) = of_card[&row.card_id];
@@ -149,7 +207,13 @@ impl Content {
                 row.report_url,
             ]);
             let ranks = [row.rank, row.rank_by_grade, row.chronology, row.chron_by_grade];
-            line(json!([heading, own, certificate, ranks, row.vanished_at.map(|at| at.to_string())]))
+            line(json!([
+                heading,
+                own,
+                certificate,
+                ranks,
+                row.vanished_at.map(|at| at.to_string())
+            ]))
         });
         Content::sorted([
             category_lines.collect(),
@@ -218,8 +282,10 @@ fn shown(text: &str) -> String {
 /// Codes and numbers in one order.
 fn counts(value: &Value) -> Vec<(String, u64)> {
     let object = value.as_object().expect("counts are an object");
-    let mut counts: Vec<_> =
-        object.iter().map(|(code, count)| (code.clone(), count.as_u64().expect("a number"))).collect();
+    let mut counts: Vec<_> = object
+        .iter()
+        .map(|(code, count)| (code.clone(), count.as_u64().expect("a number")))
+        .collect();
     counts.sort();
     counts
 }
@@ -243,8 +309,10 @@ fn page(address: &str) -> String {
 /// What an address means, however it is spelt; and the number of the further document it asks for, if any.
 pub(crate) fn place(address: &str) -> (String, Option<String>) {
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    let segments: Vec<String> =
-        path.split('/').map(|segment| shown(&percent_decode_str(segment).decode_utf8_lossy())).collect();
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| shown(&percent_decode_str(segment).decode_utf8_lossy()))
+        .collect();
     let mut further = None;
     let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
         .filter_map(|(name, value)| {
