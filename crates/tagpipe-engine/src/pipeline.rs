@@ -13,7 +13,7 @@ use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
 use tagpipe_store::{Discrepancy, Resumed, RunRecord, RunnerIdentity, RunningRunner, Store};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::error::RunError;
@@ -29,6 +29,8 @@ use crate::summary::{Retries, RunEnd, Summary, level_summaries};
 
 /// Disagreements looked at in one round of verification, of each kind.
 const DISAGREEMENTS_MAX: u32 = 10_000;
+/// How long a stop at once waits for the leases to be given back.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 /// Lines of each list in the summary.
 const LISTED_MAX: usize = 10;
 
@@ -337,6 +339,10 @@ impl Pipeline {
             begun: 0,
         };
         let (halt, disagreements) = self.drive_and_verify(run, &mut runner).await?;
+        if halt == Halt::Aborted {
+            // Nobody wants to wait now: what cannot be given back quickly comes back when its lease runs out.
+            let _ = timeout(ABORT_PATIENCE, self.store.take_back(run, &identity.instance)).await;
+        }
         self.store.end_runner(&identity.instance, false).await?;
         let mut summary = self
             .summarise(run, resumed, halt, &disagreements, started)

@@ -37,7 +37,7 @@ impl FromStr for DatabaseUrl {
     type Err = InvalidDatabaseUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidDatabaseUrl(text.to_owned());
+        let invalid = || InvalidDatabaseUrl(without_credentials(text));
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let url = url::Url::parse(text).map_err(|_| invalid())?;
             return if url.host_str().is_some_and(|host| !host.is_empty()) || url.query().is_some() {
@@ -55,6 +55,17 @@ impl FromStr for DatabaseUrl {
             None if !text.contains("://") && !text.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(text))),
             _ => Err(invalid()),
         }
+    }
+}
+
+/// A text that should have been a URL, fit to be shown.
+fn without_credentials(text: &str) -> String {
+    match text
+        .split_once("://")
+        .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))
+    {
+        Some((scheme, Some((_, place)))) => format!("{scheme}://***@{place}"),
+        _ => text.to_owned(),
     }
 }
 
@@ -319,10 +330,12 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
         .sqlx_logging(false)
         .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
+    let has_log = PathBuf::from(format!("{}-wal", path.display())).exists();
     options.map_sqlx_sqlite_opts(move |_| {
         let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path));
         match access {
-            Access::Read => file.read_only(true),
+            // Without a log of writes nobody is writing, and SQLite need not make the files that readers share.
+            Access::Read => file.read_only(true).immutable(!has_log),
             Access::Write => file
                 .create_if_missing(true)
                 .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal),
@@ -339,7 +352,8 @@ async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
         .sqlx_logging(false)
         .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
-    options.map_sqlx_sqlite_opts(sqlite_options);
+    // A dry run begins below rows that only the real database has.
+    options.map_sqlx_sqlite_opts(|file| sqlite_options(file).foreign_keys(false));
     Ok(Database::connect(options).await?)
 }
 

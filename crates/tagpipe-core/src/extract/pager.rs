@@ -1,7 +1,7 @@
 //! The pager: how many rows there are in all, and what leads to the next of them.
 
 use super::dom::{Document, NodeId};
-use super::screens::outside;
+use super::screens::{LOOKED_AT_MAX, outside};
 use super::values;
 use super::{NextPage, PagerState, UnreadableCell};
 use crate::model::{Identity, PageKind, fold_name};
@@ -13,7 +13,8 @@ pub(super) fn state(
     document: &Document,
     rows: &[NodeId],
 ) -> Result<Option<PagerState>, UnreadableCell> {
-    for node in outside(document, rows).filter(|node| rules.text.matches(document, *node)) {
+    let selected = outside(document, rows).filter(|node| rules.text.matches(document, *node));
+    for node in selected.take(LOOKED_AT_MAX) {
         let text = super::head(document.text(node));
         let Some(groups) = rules.pattern.captures(&text) else {
             continue;
@@ -50,14 +51,14 @@ pub(super) fn next(
     document: &Document,
     rows: &[NodeId],
 ) -> Result<Option<NextPage>, UnreadableCell> {
+    let selected = outside(document, rows).filter(|node| rules.next.matches(document, *node));
     let is_next = |node: &NodeId| {
-        rules.next.matches(document, *node)
-            && super::head(document.text(*node))
-                .to_lowercase()
-                .contains(&rules.next_contains)
+        super::head(document.text(*node))
+            .to_lowercase()
+            .contains(&rules.next_contains)
             && !is_disabled(document, *node)
     };
-    let Some(node) = outside(document, rows).find(is_next) else {
+    let Some(node) = selected.take(LOOKED_AT_MAX).find(is_next) else {
         return Ok(None);
     };
     let Some(href) = document

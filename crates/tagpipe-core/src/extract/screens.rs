@@ -4,6 +4,10 @@
 use super::dom::{Document, NodeId};
 use crate::profile::Screen;
 
+/// Most elements of one selector whose text is looked at: nested in each other they all have the same long
+/// text, and the work must not grow with both.
+pub(super) const LOOKED_AT_MAX: usize = 2_000;
+
 /// The elements of `document` outside `rows`, which are in document order.
 pub(super) fn outside<'a>(document: &'a Document, rows: &'a [NodeId]) -> impl Iterator<Item = NodeId> + 'a {
     let mut rows = rows.iter().copied().peekable();
@@ -24,14 +28,15 @@ pub(super) fn shown<'s>(
     rows: &[NodeId],
     screens: &'s [Screen],
 ) -> Option<(&'s Screen, String)> {
-    let shows = |node: NodeId| {
-        screens.iter().find_map(|screen| {
-            let is_it =
-                screen.select.matches(document, node) && contains_one(document, node, &screen.contains);
-            is_it.then(|| (screen, super::bounded(document.text(node))))
-        })
-    };
-    outside(document, rows).find_map(shows)
+    let selected = screens.iter().flat_map(|screen| {
+        let is_it = |node: &NodeId| screen.select.matches(document, *node);
+        let nodes = outside(document, rows).filter(is_it).take(LOOKED_AT_MAX);
+        nodes.map(move |node| (screen, node))
+    });
+    selected
+        .into_iter()
+        .find(|(screen, node)| contains_one(document, *node, &screen.contains))
+        .map(|(screen, node)| (screen, super::bounded(document.text(node))))
 }
 
 fn contains_one(document: &Document, node: NodeId, texts: &[String]) -> bool {

@@ -58,7 +58,8 @@ const PIECES: &[&str] = &[
 /// Documents that would cost far more than their size, were the bounds not there.
 #[test]
 fn hostile_documents_cost_no_more_than_their_size() {
-    const SIZE: usize = 1 << 20;
+    const SIZE: usize = 1 << 18;
+    let profile = SiteProfile::builtin();
     let row = "<tr class=MuiTableRow-root><td class=MuiTableCell-root>";
     for (start, piece) in [
         ("", "<h1>".to_owned()),
@@ -87,11 +88,7 @@ fn hostile_documents_cost_no_more_than_their_size() {
     ] {
         let html = start.to_owned() + &piece.repeat(SIZE / piece.len());
         for kind in PageKind::ALL {
-            let t=std::time::Instant::now();
-            let profile = SiteProfile::builtin();
-            let e1=t.elapsed();
             let _ = extract(&profile, kind, &Identity::default(), &html);
-            eprintln!("{:?} {kind} {:?} {:?}", piece.chars().take(20).collect::<String>(), e1, t.elapsed()-e1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A small web site whose every byte a test decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,6 +78,8 @@ impl Request {
 pub(crate) struct Site {
     pub(crate) origin: Url,
     log: watch::Sender<Vec<Request>>,
+    /// Path and query of the stalled requests whose client went away.
+    given_up: watch::Sender<Vec<String>>,
     /// Bytes of bodies that the network took, over all connections.
     sent: watch::Sender<usize>,
 }
@@ -90,6 +93,7 @@ impl Site {
         let site = Arc::new(Site {
             origin,
             log: watch::Sender::new(Vec::new()),
+            given_up: watch::Sender::default(),
             sent: watch::Sender::new(0),
         });
         let handler = Arc::new(handler);
@@ -138,6 +142,14 @@ impl Site {
         log.wait_for(asked).await.expect("the site runs");
     }
 
+    /// Waits until the client of the stalled request for `target` went away.
+    pub(crate) async fn given_up(&self, target: &str) {
+        let mut given_up = self.given_up.subscribe();
+        let gone = given_up.wait_for(|targets| targets.iter().any(|gone| gone == target));
+        let gone = tokio::time::timeout(Duration::from_secs(30), gone).await;
+        gone.expect("the client goes away").expect("the site runs");
+    }
+
     async fn answer(
         &self,
         stream: TcpStream,
@@ -151,13 +163,19 @@ impl Site {
             }
         }
         let request = Request { head };
-        let reply = handler(request.target());
+        let target = request.target().to_owned();
+        let reply = handler(&target);
         self.log.send_modify(|log| log.push(request));
         stream.write_all(&reply.bytes).await?;
         stream.flush().await?;
         match reply.then {
             Then::Close => Ok(()),
-            Then::Stall => stream.read_to_end(&mut Vec::new()).await.map(|_| ()),
+            Then::Stall => {
+                // Ends with the connection, in whichever way.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+                self.given_up.send_modify(|given_up| given_up.push(target));
+                Ok(())
+            }
             Then::Repeat(bytes) => loop {
                 stream.write_all(&bytes).await?;
                 self.sent.send_modify(|sent| *sent += bytes.len());

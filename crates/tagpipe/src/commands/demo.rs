@@ -44,8 +44,8 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
     }
     let ended = read_site(&site, database.clone(), FetchChoice::Http, &display).await?;
     site.stop().await;
-    print_summary(&ended.summary, &database, global)?;
     let mut exit = Exit::of_run(&ended.summary.end, ended.terminated);
+    print_summary(&ended.summary, exit, &database, global)?;
     if !is_quiet && !arguments.no_browser && exit == Exit::Done {
         exit = show_rendered(arguments.seed, &display).await?;
     }

@@ -49,8 +49,9 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let stores = open_stores(&config.database, arguments.dry_run, !global.no_migrate).await?;
     warn_of_pace(&config);
     let ended = execute(&config, stores, start, &display).await?;
-    print_summary(&ended.summary, &config.database, global)?;
-    Ok(Exit::of_run(&ended.summary.end, ended.terminated))
+    let exit = Exit::of_run(&ended.summary.end, ended.terminated);
+    print_summary(&ended.summary, exit, &config.database, global)?;
+    Ok(exit)
 }
 
 /// A run that came to a summary.
@@ -126,12 +127,12 @@ pub(crate) async fn execute(
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {
     Ok(match arguments.resume.as_deref() {
         None => Start::New,
-        Some("newest") => Start::Resume(None),
         Some(_) if arguments.dry_run => {
             return Err(Failure::usage(
                 "--dry-run starts a run of its own; leave --resume out",
             ));
         }
+        Some("newest") => Start::Resume(None),
         Some(text) => {
             let id: RunId = text.parse().map_err(|_| {
                 Failure::usage(format!(

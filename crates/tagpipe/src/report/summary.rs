@@ -11,6 +11,7 @@ use crate::exit::{Exit, Failure};
 /// Prints the summary in the form asked for.
 pub(crate) fn print_summary(
     summary: &Summary,
+    exit: Exit,
     database: &DatabaseUrl,
     global: &GlobalArguments,
 ) -> Result<(), Failure> {
@@ -18,7 +19,7 @@ pub(crate) fn print_summary(
         let mut value =
             serde_json::to_value(summary).map_err(|error| Failure::could_not_run(error.to_string()))?;
         value["database"] = database.to_string().into();
-        value["exit_code"] = (Exit::of_run(&summary.end, false) as u8).into();
+        value["exit_code"] = (exit as u8).into();
         println!("{value}");
     } else if !global.quiet {
         print!("{}", table(summary, database));

@@ -44,6 +44,9 @@ pub(crate) struct RunConfig {
 /// Pauses begin with the delay, but never with less than this.
 const FIRST_PAUSE_MIN: Duration = Duration::from_millis(100);
 
+/// The longest time that a setting may name: some centuries, which every clock can add.
+const TIME_MAX: Duration = Duration::from_secs(10_000_000_000);
+
 /// Checks everything that `run` needs.
 pub(crate) fn run_config(merged: &Merged) -> Result<RunConfig, Failure> {
     let profile = profile(merged)?;
@@ -307,5 +310,8 @@ fn time(merged: &Merged, key: &str) -> Result<Duration, Failure> {
     };
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
     let time = Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())?;
-    if time.is_zero() { Err(wrong()) } else { Ok(time) }
+    if time.is_zero() || time > TIME_MAX {
+        return Err(wrong());
+    }
+    Ok(time)
 }

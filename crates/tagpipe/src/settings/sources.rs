@@ -156,8 +156,14 @@ impl Merged {
     }
 
     fn add_environment(&mut self) {
-        for (name, text) in std::env::vars() {
-            self.add_variable(&name, &text, Origin::Environment(name.clone()));
+        for (name, text) in std::env::vars_os() {
+            // A name that is no text is none of ours; a value that is none will not pass its check.
+            let Some(name) = name.to_str() else { continue };
+            self.add_variable(
+                name,
+                &text.to_string_lossy(),
+                Origin::Environment(name.to_owned()),
+            );
         }
     }
 

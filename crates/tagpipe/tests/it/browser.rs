@@ -63,7 +63,9 @@ async fn hostile_painted_pages_are_the_same_pages() {
         ..painted(3)
     })
     .await;
-    rig.run(&["--fetch", "browser"]).await.summary(0);
+    rig.run(&["--fetch", "browser", "--max-duration", "60s"])
+        .await
+        .summary(0);
     rig.assert_equals_truth().await;
 }
 

@@ -57,7 +57,9 @@ async fn one_it_could_not_run() {
     );
     let ended = rig.run(&["--database-url", "sqlite:text.db"]).await;
     assert!(ended.failure(1).contains("text.db"), "{}", ended.stderr);
-    let ended = rig.run(&["--no-migrate"]).await;
+    let ended = rig
+        .run(&["--no-migrate", "--database-url", "sqlite:new.db"])
+        .await;
     assert!(
         ended.failure(1).contains("tagpipe db migrate"),
         "{}",
@@ -127,9 +129,8 @@ async fn three_some_pages_failed_and_nothing_else_is_lost() {
     let errors: Vec<_> = audit.iter().filter(|entry| entry.level == "ERROR").collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].page_key.as_deref(), Some(page.page_key.as_str()));
-    let (name, number) = (card.name.clone(), card.number.clone());
     rig.assert_holds(&Wanted {
-        card: Box::new(move |other, own| !(other == name && own == number)),
+        unread: vec![card.url],
         ..Wanted::everything()
     })
     .await;
@@ -334,7 +335,7 @@ async fn four_or_zero_a_site_that_moves_under_the_reader_is_read_again() {
     );
     // A run on a site at rest finds what it has now.
     rig.run(&[]).await.summary(0);
-    rig.assert_equals_truth().await;
+    rig.assert_present_equals_truth().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -458,11 +459,6 @@ async fn a_database_that_comes_back_is_waited_for_in_a_crawl() {
     restart(&mut rig).await;
     let ended = running.ended().await;
     ended.summary(0);
-    assert!(
-        ended.stderr.contains("waiting for the database") && ended.stderr.contains("is back"),
-        "{}",
-        ended.stderr
-    );
     rig.assert_equals_truth().await;
     rig.assert_is_consistent().await;
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::truth::{Content, Wanted, place};
 
 /// Nothing that a test waits for takes longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Which database a test runs on.
@@ -231,13 +231,22 @@ impl Rig {
         self.assert_holds(&Wanted::everything()).await;
     }
 
+    /// What is stored and has not vanished is what the site has. Returns how many certificates have vanished.
+    pub(crate) async fn assert_present_equals_truth(&self) -> usize {
+        let store = self.open().await;
+        let stored = Content::stored(&store).await;
+        store.close().await;
+        stored.assert_equals(&Content::promised(&self.site.world(), &Wanted::everything()));
+        stored.vanished
+    }
+
     /// What is stored is the wanted part of what the site has.
     pub(crate) async fn assert_holds(&self, wanted: &Wanted) {
         let store = self.open().await;
-        Content::stored(&store)
-            .await
-            .assert_equals(&Content::promised(&self.site.world(), wanted));
+        let stored = Content::stored(&store).await;
         store.close().await;
+        assert_eq!(stored.vanished, 0, "nothing vanished from a site at rest");
+        stored.assert_equals(&Content::promised(&self.site.world(), wanted));
     }
 
     /// All pages of the newest run.

@@ -95,10 +95,10 @@ async fn a_crawl_killed_often(engine: Engine, kills: usize, pages: u64, seed: u6
     assert_eq!(rig.assert_is_consistent().await, rig.site.world().page_count());
     assert_fetches_are_counted(&rig).await;
     let fetched = fetches(&rig.documents()).values().sum::<u64>();
-    let most = rig.site.world().page_count() + 3 * (kills as u64 + 1);
+    let most = rig.site.world().page_count() + 12 * kills as u64;
     assert!(
         fetched <= most,
-        "only pages in hand are read again: {fetched} fetches, {most} at most"
+        "only pages in hand or waiting for their transaction are read again: {fetched} fetches, {most} at most"
     );
 }
 

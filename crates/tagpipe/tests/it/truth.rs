@@ -1,6 +1,6 @@
 //! The rows that are stored and the rows that the site says there are, in one form.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::percent_decode_str;
 use sea_orm::EntityTrait;
@@ -15,6 +15,8 @@ use url::form_urlencoded;
 #[derive(Debug)]
 pub(crate) struct Content {
     tables: [(&'static str, Vec<String>); 5],
+    /// Certificates that are kept although the site no longer shows them; they are in no table here.
+    pub(crate) vanished: usize,
 }
 
 type OneName = Box<dyn Fn(&str) -> bool>;
@@ -28,6 +30,8 @@ pub(crate) struct Wanted {
     pub(crate) set: TwoNames,
     /// By name and number.
     pub(crate) card: TwoNames,
+    /// Addresses of cards whose certificates could not be read.
+    pub(crate) unread: Vec<String>,
 }
 
 impl Wanted {
@@ -37,6 +41,7 @@ impl Wanted {
             year: Box::new(|_| true),
             set: Box::new(|_, _| true),
             card: Box::new(|_, _| true),
+            unread: Vec::new(),
         }
     }
 }
@@ -48,7 +53,7 @@ impl Content {
         let set = |brand: &str, name: &str| (wanted.set)(brand, name);
         let categories = world
             .category_rows()
-            .map(|row| line(json!([shown(&row.name), page(&row.url)])));
+            .map(|row| line(&json!([shown(&row.name), page(&row.url)])));
         let years = world
             .year_rows()
             .filter(|row| (wanted.category)(&row.category))
@@ -58,7 +63,7 @@ impl Content {
                     escaped(&row.category),
                     escaped(&row.year)
                 ));
-                line(json!([
+                line(&json!([
                     shown(&row.category),
                     row.year,
                     row.sets_count,
@@ -78,7 +83,7 @@ impl Content {
                     shown(&row.brand),
                     shown(&row.name),
                 ];
-                line(json!([heading, page(&row.url), counts, row.total]))
+                line(&json!([heading, page(&row.url), counts, row.total]))
             });
         let cards = world
             .card_rows()
@@ -86,7 +91,7 @@ impl Content {
             .map(|row| {
                 let heading = [shown(&row.category), row.year, shown(&row.brand), shown(&row.set)];
                 let own = [shown(&row.number), shown(&row.name), shown(&row.variation)];
-                line(json!([
+                line(&json!([
                     heading,
                     own,
                     page(&row.url),
@@ -94,12 +99,39 @@ impl Content {
                     row.total
                 ]))
             });
+        let lost: HashSet<_> = world
+            .card_rows()
+            .filter(|row| wanted.unread.contains(&row.url))
+            .map(|row| {
+                [
+                    row.category,
+                    row.year,
+                    row.brand,
+                    row.set,
+                    row.number,
+                    row.name,
+                    row.variation,
+                ]
+            })
+            .collect();
         let grade_rows = world
             .grade_rows()
             .filter(|row| {
                 year(&row.category, &row.year)
                     && set(&row.brand, &row.set)
                     && (wanted.card)(&row.name, &row.number)
+                    && !lost.contains(
+                        &[
+                            &row.category,
+                            &row.year,
+                            &row.brand,
+                            &row.set,
+                            &row.number,
+                            &row.name,
+                            &row.variation,
+                        ]
+                        .map(String::clone),
+                    )
             })
             .map(|row| {
                 let heading = [&row.category, &row.year, &row.brand, &row.set].map(|text| shown(text));
@@ -116,7 +148,7 @@ impl Content {
                     row.report_url,
                 ]);
                 let ranks = [row.rank, row.rank_by_grade, row.chronology, row.chron_by_grade];
-                line(json!([heading, own, certificate, ranks, Value::Null]))
+                line(&json!([heading, own, certificate, ranks]))
             });
         Content::sorted([
             categories.collect(),
@@ -134,7 +166,10 @@ impl Content {
         let years = years::Entity::find().all(connection).await.expect("rows");
         let sets = sets::Entity::find().all(connection).await.expect("rows");
         let cards = cards::Entity::find().all(connection).await.expect("rows");
-        let grade_rows = grade_rows::Entity::find().all(connection).await.expect("rows");
+        let all_grade_rows = grade_rows::Entity::find().all(connection).await.expect("rows");
+        let (grade_rows, vanished): (Vec<_>, Vec<_>) = all_grade_rows
+            .into_iter()
+            .partition(|row| row.vanished_at.is_none());
 
         let of_category: HashMap<i64, String> =
             categories.iter().map(|row| (row.id, row.name.clone())).collect();
@@ -163,11 +198,11 @@ impl Content {
             .collect();
         let category_lines = categories
             .iter()
-            .map(|row| line(json!([row.name, page(&row.url)])));
+            .map(|row| line(&json!([row.name, page(&row.url)])));
         let year_lines = years.iter().map(|row| {
             let [category, year] = &of_year[&row.id];
             let address = page(&row.url);
-            line(json!([
+            line(&json!([
                 category,
                 year,
                 row.sets_count,
@@ -177,7 +212,7 @@ impl Content {
             ]))
         });
         let set_lines = sets.iter().map(|row| {
-            line(json!([
+            line(&json!([
                 of_set[&row.id],
                 page(&row.url),
                 counts(&row.counts),
@@ -186,7 +221,7 @@ impl Content {
         });
         let card_lines = cards.iter().map(|row| {
             let (heading, own) = of_card[&row.id];
-            line(json!([
+            line(&json!([
                 heading,
                 own,
                 page(&row.url),
@@ -207,21 +242,19 @@ impl Content {
                 row.report_url,
             ]);
             let ranks = [row.rank, row.rank_by_grade, row.chronology, row.chron_by_grade];
-            line(json!([
-                heading,
-                own,
-                certificate,
-                ranks,
-                row.vanished_at.map(|at| at.to_string())
-            ]))
+            line(&json!([heading, own, certificate, ranks]))
         });
-        Content::sorted([
+        let stored = Content::sorted([
             category_lines.collect(),
             year_lines.collect(),
             set_lines.collect(),
             card_lines.collect(),
             grade_lines.collect(),
-        ])
+        ]);
+        Content {
+            vanished: vanished.len(),
+            ..stored
+        }
     }
 
     fn sorted(mut lines: [Vec<String>; 5]) -> Content {
@@ -235,6 +268,7 @@ impl Content {
                 ("cards", cards),
                 ("grade_rows", grade_rows),
             ],
+            vanished: 0,
         }
     }
 
@@ -270,7 +304,7 @@ fn difference<'a>(of: &'a [String], without: &[String]) -> Vec<&'a str> {
         .collect()
 }
 
-fn line(columns: Value) -> String {
+fn line(columns: &Value) -> String {
     columns.to_string()
 }
 
