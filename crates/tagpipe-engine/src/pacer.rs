@@ -143,6 +143,18 @@ impl Pacer {
         Ok(brake.is_open().then_some(brake))
     }
 
+    /// What the brake must add to the interval for a not-found screen to be believed whatever else is refused:
+    /// three refusals' worth.
+    pub(crate) fn calm_extra(&self) -> Duration {
+        let PaceAdvice {
+            brake_first,
+            brake_growth,
+            brake_most,
+            ..
+        } = self.advice;
+        brake_first.mul_f64(brake_growth.powi(3)).min(brake_most)
+    }
+
     /// Lets nobody wait for a slot any more.
     pub(crate) fn close(&self) {
         self.closing.request();
@@ -156,8 +168,13 @@ impl Pacer {
             retry_after: outcome.retry_after(),
             reason: &reason,
         };
+        let mut advice = self.advice.clone();
+        if *outcome == Outcome::SuspectedSoft404 {
+            // Pages that are truly gone must not slow the site down further and further.
+            advice.brake_most = self.calm_extra();
+        }
         let brake = patiently(self.patience, "close the brake", || {
-            self.store.close_brake(&self.site, &self.advice, &refusal)
+            self.store.close_brake(&self.site, &advice, &refusal)
         })
         .await?;
         self.learn(&brake);

@@ -1,5 +1,6 @@
 //! One page, from its lease to its ending: fetch each document at the site's pace, extract, judge, decide.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use tagpipe_core::extract::{
     Extracted, ExtractedPage, NextPage, UnreadableCell, child_identities, extract, rows_hash,
 };
 use tagpipe_core::filter::Filters;
-use tagpipe_core::model::{Identity, PageKind, PageRows};
+use tagpipe_core::model::{Identity, PageKey, PageKind, PageRows};
 use tagpipe_core::outcome::Outcome;
 use tagpipe_core::policy::{Decision, RetryPolicy};
 use tagpipe_core::profile::SiteProfile;
@@ -54,6 +55,7 @@ pub(crate) enum Alarm {
 struct Collected {
     reading: Reading,
     unreadable: Vec<UnreadableCell>,
+    odd_addresses: Vec<(Identity, String)>,
 }
 
 /// How reading a page's documents ended.
@@ -127,6 +129,7 @@ impl Reader {
                 lost_rows: 0,
             },
             unreadable: Vec::new(),
+            odd_addresses: Vec::new(),
         };
         loop {
             let next = page.next.take();
@@ -156,7 +159,7 @@ impl Reader {
         let Some(permit) = self.pacer.permit(effort.cost.requests > 0).await? else {
             return Ok(false);
         };
-        effort.calm = permit.brake.is_calm_for(&lease.key);
+        effort.calm = permit.brake.is_calm_for(&lease.key, self.pacer.calm_extra());
         effort.cost.requests += 1;
         Ok(true)
     }
@@ -249,9 +252,13 @@ impl Reader {
     }
 
     fn completed(&self, lease: &Lease, outcome: &Outcome, collected: Option<Collected>) -> Ending {
-        let (rows, unreadable) = match collected {
-            Some(collected) => (collected.reading.rows, collected.unreadable),
-            None => (PageRows::none(lease.kind), Vec::new()),
+        let (rows, unreadable, odd_addresses) = match collected {
+            Some(Collected {
+                reading,
+                unreadable,
+                odd_addresses,
+            }) => (reading.rows, unreadable, odd_addresses),
+            None => (PageRows::none(lease.kind), Vec::new(), Vec::new()),
         };
         let lost_rows = unreadable.iter().any(|cell| cell.lost_row);
         let doubted = matches!(
@@ -263,25 +270,51 @@ impl Reader {
                 }
         );
         Ending::Completed {
-            children: self.children(lease, &rows),
+            children: self.children(lease, &rows, &odd_addresses),
             rows,
             whole: !lost_rows && !doubted,
             unreadable: unreadable.iter().map(unreadable_cell).collect(),
         }
     }
 
-    fn children(&self, lease: &Lease, rows: &PageRows) -> Vec<ChildPage> {
+    fn children(
+        &self,
+        lease: &Lease,
+        rows: &PageRows,
+        odd_addresses: &[(Identity, String)],
+    ) -> Vec<ChildPage> {
         let Some(kind) = lease.kind.child() else {
             return Vec::new();
         };
+        let odd: HashMap<PageKey, &str> = odd_addresses
+            .iter()
+            .map(|(child, url)| (child.key(kind), url.as_str()))
+            .collect();
         child_identities(&lease.identity, rows)
             .zip(promises(rows))
-            .map(|(identity, expected)| self.child(kind, identity, expected))
+            .map(|(identity, expected)| {
+                let url = if odd.is_empty() {
+                    None
+                } else {
+                    odd.get(&identity.key(kind)).copied()
+                };
+                self.child(kind, identity, url, expected)
+            })
             .collect()
     }
 
-    fn child(&self, kind: PageKind, identity: Identity, expected: Option<u64>) -> ChildPage {
-        let (url, fate) = match self.profile.page_url(kind, &identity) {
+    fn child(
+        &self,
+        kind: PageKind,
+        identity: Identity,
+        url: Option<&str>,
+        expected: Option<u64>,
+    ) -> ChildPage {
+        let url = url.map_or_else(
+            || self.profile.page_url(kind, &identity),
+            |url| Ok(url.to_owned()),
+        );
+        let (url, fate) = match url {
             Ok(url) => {
                 let fate = self
                     .filters
@@ -388,6 +421,7 @@ impl Collected {
         self.reading.totals = page.totals.or(self.reading.totals.take());
         self.reading.lost_rows += page.unreadable.iter().filter(|cell| cell.lost_row).count();
         self.unreadable.extend(page.unreadable);
+        self.odd_addresses.extend(page.odd_addresses);
     }
 }
 

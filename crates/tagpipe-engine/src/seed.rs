@@ -1,7 +1,7 @@
 //! The first pages of a run: the categories' page, or the pages below what the database already knows.
 
 use tagpipe_core::filter::Filters;
-use tagpipe_core::model::PageKind;
+use tagpipe_core::model::{Identity, PageKind};
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_store::contract::NewPage;
 use tagpipe_store::{RunSeeding, Store, StoredSubject};
@@ -47,13 +47,19 @@ pub(crate) async fn seed(
     filters: &Filters,
 ) -> Result<u64, RunError> {
     if start_from == PageKind::Categories {
-        let page = first_page(profile, start_from, StoredSubject::root())?;
-        return Ok(seeding
-            .add(&[NewPage {
-                subject_id: None,
-                ..page
-            }])
-            .await?);
+        let identity = Identity::default();
+        let url = profile
+            .page_url(start_from, &identity)
+            .map_err(|error| RunError::Usage(error.to_string()))?;
+        let page = NewPage {
+            kind: start_from,
+            identity,
+            url,
+            subject_id: None,
+            expected: None,
+            skipped: None,
+        };
+        return Ok(seeding.add(&[page]).await?);
     }
     let (mut after, mut added) = (0, 0);
     loop {
@@ -65,29 +71,27 @@ pub(crate) async fn seed(
         let pages = subjects
             .into_iter()
             .filter(|subject| filters.rejects(start_from, &subject.identity).is_none())
-            .map(|subject| first_page(profile, start_from, subject))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|subject| first_page(start_from, subject))
+            .collect::<Vec<_>>();
         added += seeding.add(&pages).await?;
     }
 }
 
-fn first_page(profile: &SiteProfile, kind: PageKind, subject: StoredSubject) -> Result<NewPage, RunError> {
+fn first_page(kind: PageKind, subject: StoredSubject) -> NewPage {
     let StoredSubject {
         id,
         identity,
+        url,
         expected,
     } = subject;
-    let url = profile
-        .page_url(kind, &identity)
-        .map_err(|error| RunError::Usage(error.to_string()))?;
-    Ok(NewPage {
+    NewPage {
         kind,
         identity,
         url,
         subject_id: Some(id),
         expected,
         skipped: None,
-    })
+    }
 }
 
 fn nothing_stored(start_from: PageKind, stored: usize) -> String {

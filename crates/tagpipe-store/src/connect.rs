@@ -150,12 +150,16 @@ impl Store {
         let tables = pool
             .query_all_raw(dialect.statement(dialect.has_table("categories"), []))
             .await?;
+        if tables.is_empty() {
+            return Ok(None);
+        }
         let store = Store {
             writer: pool.clone(),
             reader: pool,
             dialect,
         };
-        Ok((!tables.is_empty()).then_some(store))
+        store.check_schema(false).await?;
+        Ok(Some(store))
     }
 
     /// Which engine this is.

@@ -302,12 +302,13 @@ pub struct Brake {
 }
 
 impl Brake {
-    /// Whether a not-found screen on `page` counts as one at a calm pace: requests are slowed down already,
-    /// and no other page is being refused.
+    /// Whether a not-found screen on `page` counts as one at a calm pace: requests are slowed down already, and
+    /// either no other page is being refused, or they are as slow as `calm_extra` and a limit of the site's
+    /// would long be kept.
     #[must_use]
-    pub fn is_calm_for(&self, page: &PageKey) -> bool {
+    pub fn is_calm_for(&self, page: &PageKey, calm_extra: Duration) -> bool {
         let only_this = self.refusals_in_row == 0 || self.refused_page == page.as_str();
-        only_this && !self.extra.is_zero()
+        !self.extra.is_zero() && (only_this || self.extra >= calm_extra)
     }
 
     /// Whether nothing holds requests back.

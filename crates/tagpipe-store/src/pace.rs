@@ -99,7 +99,8 @@ impl Store {
     ) -> Result<Brake, StoreError> {
         let dialect = self.dialect;
         let grown = format!(
-            "CAST({least}(CAST($3 AS bigint), {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double}))) AS bigint)",
+            "CAST({least}({greatest}(extra_us, CAST($3 AS bigint)), \
+                 {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double}))) AS bigint)",
             least = dialect.least(),
             greatest = dialect.greatest(),
             double = if dialect == crate::Dialect::Postgres {

@@ -12,20 +12,10 @@ pub struct StoredSubject {
     pub id: i64,
     /// The identity of the page that lists its children.
     pub identity: Identity,
+    /// Path and query of that page.
+    pub url: String,
     /// Rows (sets) or copies (cards, grade rows) it promises; `None` for years.
     pub expected: Option<u64>,
-}
-
-impl StoredSubject {
-    /// What stands above the categories: nothing stored.
-    #[must_use]
-    pub fn root() -> StoredSubject {
-        StoredSubject {
-            id: 0,
-            identity: Identity::default(),
-            expected: None,
-        }
-    }
 }
 
 impl Store {
@@ -64,6 +54,7 @@ impl Store {
                         number: text("number")?,
                         variation: text("variation")?,
                     },
+                    url: text("url")?,
                     expected: expected.and_then(|expected| u64::try_from(expected).ok()),
                 })
             })
@@ -76,22 +67,22 @@ fn source(kind: PageKind) -> Option<&'static str> {
     Some(match kind {
         PageKind::Categories => return None,
         PageKind::Years => {
-            "subject.id, subject.name AS category, '' AS year, '' AS brand, '' AS set_name, '' AS name, \
+            "subject.id, subject.url, subject.name AS category, '' AS year, '' AS brand, '' AS set_name, '' AS name, \
                  '' AS number, '' AS variation, CAST(NULL AS bigint) AS expected FROM categories AS subject"
         }
         PageKind::Sets => {
-            "subject.id, categories.name AS category, subject.year, '' AS brand, '' AS set_name, '' AS name, \
+            "subject.id, subject.url, categories.name AS category, subject.year, '' AS brand, '' AS set_name, '' AS name, \
                  '' AS number, '' AS variation, subject.sets_count AS expected \
              FROM years AS subject JOIN categories ON categories.id = subject.category_id"
         }
         PageKind::Cards => {
-            "subject.id, categories.name AS category, years.year, subject.brand, subject.name AS set_name, \
+            "subject.id, subject.url, categories.name AS category, years.year, subject.brand, subject.name AS set_name, \
                  '' AS name, '' AS number, '' AS variation, subject.total AS expected \
              FROM sets AS subject JOIN years ON years.id = subject.year_id \
              JOIN categories ON categories.id = years.category_id"
         }
         PageKind::GradeRows => {
-            "subject.id, categories.name AS category, years.year, sets.brand, sets.name AS set_name, \
+            "subject.id, subject.url, categories.name AS category, years.year, sets.brand, sets.name AS set_name, \
                  subject.name, subject.number, subject.variation, subject.total AS expected \
              FROM cards AS subject JOIN sets ON sets.id = subject.set_id \
              JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id"

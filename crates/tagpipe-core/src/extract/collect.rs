@@ -10,7 +10,7 @@ use super::row::{Lost, RowReader, child_of};
 use super::table::{self, Columns};
 use super::{Extracted, ExtractedPage, NextPage, Page, PagerState, Totals, UNREADABLE_MAX, UnreadableCell};
 use super::{pager, screens};
-use crate::model::PageRows;
+use crate::model::{Identity, PageRows};
 
 /// A row of one page kind.
 pub(super) trait PageRow: Sized + PartialEq {
@@ -80,6 +80,7 @@ fn page_without_rows(page: &Page<'_>) -> Extracted {
         totals: None,
         explicitly_empty: true,
         unreadable,
+        odd_addresses: Vec::new(),
     }))
 }
 
@@ -234,6 +235,7 @@ struct Collector<'a, T> {
     lost: usize,
     totals: Option<Totals>,
     unreadable: Vec<UnreadableCell>,
+    odd_addresses: Vec<(Identity, String)>,
     /// Of the row in hand.
     cells: Vec<NodeId>,
 }
@@ -248,12 +250,16 @@ impl<'a, T: PageRow> Collector<'a, T> {
             lost: 0,
             totals: None,
             unreadable: Vec::new(),
+            odd_addresses: Vec::new(),
             cells: Vec::with_capacity(columns.width),
         }
     }
 
     fn take(&mut self, node: NodeId) {
-        let child = child_of(self.page, node);
+        let (child, url) = child_of(self.page, node).unzip();
+        if let (Some(child), Some(Some(url))) = (&child, url) {
+            self.odd_addresses.push((child.clone(), url));
+        }
         let mut cells = std::mem::take(&mut self.cells);
         let width = fill_cells(self.page, node, self.columns.width, &mut cells);
         let is_totals = self.page.is_totals(node, &cells, child.is_some());
@@ -300,6 +306,7 @@ impl<'a, T: PageRow> Collector<'a, T> {
             next,
             totals: self.totals,
             explicitly_empty: false,
+            odd_addresses: self.odd_addresses,
             unreadable: self.unreadable,
         }))
     }

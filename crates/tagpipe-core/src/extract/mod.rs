@@ -83,6 +83,8 @@ pub struct ExtractedPage {
     pub explicitly_empty: bool,
     /// What could not be read, at most 1,000 cells.
     pub unreadable: Vec<UnreadableCell>,
+    /// Children whose clean identity would not lead to their page, with path and query as the site writes them.
+    pub odd_addresses: Vec<(Identity, String)>,
 }
 
 /// The pager's text, e.g. `1-200 of 232`.

@@ -151,8 +151,38 @@ fn is_same_page(one: &Identity, other: &Identity) -> bool {
 }
 
 impl PagerState {
-    /// From 1 up to the number of rows, or all zero.
+    /// From 1 up to the number of rows; without rows, sites write `0-0 of 0` or `1-0 of 0`.
     fn is_possible(&self) -> bool {
-        self.to <= self.of && (self.from <= self.to || self.to == 0) && (self.from > 0 || self.of == 0)
+        match self.of {
+            0 => self.from <= 1 && self.to == 0,
+            of => (1..=self.to).contains(&self.from) && self.to <= of,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pagers_that_can_be_true_are_believed() {
+        for (from, to, of, is_possible) in [
+            (1, 200, 232, true),
+            (201, 232, 232, true),
+            (1, 1, 1, true),
+            (0, 0, 0, true),
+            (1, 0, 0, true),
+            (5, 0, 9, false),
+            (0, 5, 9, false),
+            (3, 2, 9, false),
+            (1, 10, 9, false),
+            (2, 0, 0, false),
+        ] {
+            assert_eq!(
+                PagerState { from, to, of }.is_possible(),
+                is_possible,
+                "{from}-{to} of {of}"
+            );
+        }
     }
 }

@@ -282,18 +282,18 @@ fn read_first<T>(
 
 /// What the row's own link leads to: the first link that is an address of the next level and has the
 /// identity of this page. Twice encoded links lead there too, but name it wrongly.
-pub(super) fn child_of(page: &Page<'_>, row: NodeId) -> Option<Identity> {
+pub(super) fn child_of(page: &Page<'_>, row: NodeId) -> Option<(Identity, Option<String>)> {
     let kind = page.level.kind.child()?;
     let document = page.document;
     let links = page.level.link.as_ref()?.select(document, document.subtree(row));
     links.take(LINKS_MAX).find_map(|link| {
         let href = document.attribute_text(link, "href")?;
-        let child = page.profile.identity_from_href(kind, &href)?;
+        let (child, url) = page.profile.child_from_href(kind, &href)?;
         let parts = page.profile.level(kind).address.parts();
         let is_clean = parts
             .into_iter()
             .all(|part| child.part(part).is_none_or(|text| !holds_escape(text)));
-        (is_clean && is_child_of(&child, page)).then_some(child)
+        (is_clean && is_child_of(&child, page)).then_some((child, url))
     })
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::fold_name;
+use super::text::{clean_text, fold_name};
 
 /// The five kinds of page, by level. The declaration order is the order of the levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,20 @@ impl Identity {
             "variation" => &mut self.variation,
             _ => return None,
         })
+    }
+
+    /// The identity with every part cleaned, as it is stored and shown.
+    #[must_use]
+    pub fn cleaned(self) -> Identity {
+        Identity {
+            category: clean_text(&self.category),
+            year: clean_text(&self.year),
+            brand: clean_text(&self.brand),
+            set: clean_text(&self.set),
+            name: clean_text(&self.name),
+            number: clean_text(&self.number),
+            variation: clean_text(&self.variation),
+        }
     }
 
     /// The key of the page of `kind` with this identity.

@@ -198,6 +198,11 @@ impl Address {
     /// The identity that `path_and_query` leads to; `None` when it is not an address of this kind, or when
     /// it is not certain what it leads to: then the row's cells tell better.
     pub(crate) fn read(&self, path_and_query: &str) -> Option<Identity> {
+        self.read_as_written(path_and_query).map(Identity::cleaned)
+    }
+
+    /// The same with the parts as the site writes them, control characters and all: only these lead there.
+    pub(crate) fn read_as_written(&self, path_and_query: &str) -> Option<Identity> {
         // A raw `#` or `\` may belong to a name, yet a browser cuts or splits the path there.
         if path_and_query.contains(['#', '\\']) {
             return None;
@@ -224,7 +229,7 @@ impl Address {
                 .strip_prefix(segment.prefix.as_str())?
                 .strip_suffix(segment.suffix.as_str())?;
             match segment.part {
-                Some(part) => *identity.part_mut(part)? = non_empty(clean_text(value))?,
+                Some(part) => *identity.part_mut(part)? = with_a_name(value)?,
                 None if value.is_empty() => {}
                 None => return None,
             }
@@ -245,11 +250,12 @@ impl Address {
                 (QueryValue::Fixed(fixed), found) if found == Some(fixed.as_str()) => {}
                 (QueryValue::Fixed(_), _) => return None,
                 (QueryValue::Part { part, optional }, found) => {
-                    let value = clean_text(found.unwrap_or_default());
-                    if value.is_empty() && !optional {
-                        return None;
-                    }
-                    *identity.part_mut(part)? = value;
+                    let value = found.unwrap_or_default();
+                    *identity.part_mut(part)? = match with_a_name(value) {
+                        Some(value) => value,
+                        None if *optional => String::new(),
+                        None => return None,
+                    };
                 }
             }
         }
@@ -352,8 +358,9 @@ fn is_dot_segment(segment: &str) -> bool {
     segment == "." || segment == ".."
 }
 
-fn non_empty(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+/// `value`, unless nothing is left of it when it is cleaned.
+fn with_a_name(value: &str) -> Option<String> {
+    (!clean_text(value).is_empty()).then(|| value.to_owned())
 }
 
 #[cfg(test)]

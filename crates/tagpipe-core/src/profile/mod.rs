@@ -204,6 +204,20 @@ impl SiteProfile {
         self.level(kind).address.read(&self.path_and_query(href)?)
     }
 
+    /// As [`SiteProfile::identity_from_href`], with the page's address where the clean identity would lead
+    /// elsewhere: a name with a tab in it is shown without, but only found with it.
+    pub(crate) fn child_from_href(&self, kind: PageKind, href: &str) -> Option<(Identity, Option<String>)> {
+        let address = &self.level(kind).address;
+        let written = address.read_as_written(&self.path_and_query(href)?)?;
+        let clean = written.clone().cleaned();
+        let url = if written == clean {
+            None
+        } else {
+            Some(address.write(&written).ok()?)
+        };
+        Some((clean, url))
+    }
+
     /// What a script in a page of `kind` waits for.
     #[must_use]
     pub fn wait_rules(&self, kind: PageKind) -> WaitRules {

@@ -88,7 +88,8 @@ mod tests {
         let store = database.open().await;
         let first = schema(&store).await;
         assert!(first.len() > 30, "{first:?}");
-        Migrator::down(&store.writer, None).await.unwrap();
+        let all = u32::try_from(Migrator::migrations().len()).unwrap();
+        store.migrate_down(all).await.unwrap();
         assert_eq!(schema(&store).await, Vec::<String>::new());
         Migrator::up(&store.writer, None).await.unwrap();
         assert_eq!(schema(&store).await, first);

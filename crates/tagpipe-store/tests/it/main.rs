@@ -19,5 +19,6 @@ mod migrations;
 mod pace;
 mod reconcile;
 mod runs;
+mod subjects;
 mod testing;
 mod views;

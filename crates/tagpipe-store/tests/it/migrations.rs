@@ -1,5 +1,8 @@
 //! Opening databases of every age. Taking migrations back is tested beside them.
 
+use std::ffi::OsString;
+
+use sea_orm::ConnectionTrait;
 use tagpipe_store::testing::TestDatabase;
 use tagpipe_store::{ErrorClass, Store, StoreError};
 
@@ -11,6 +14,7 @@ on_both_databases! {
     a_newer_database_is_refused,
     many_processes_open_a_new_database_at_once,
     the_applied_and_pending_ones_are_listed,
+    a_dry_run_opens_what_is_there_and_changes_nothing,
 }
 
 async fn an_empty_database_is_refused_without_migrating(database: TestDatabase) {
@@ -38,7 +42,9 @@ async fn opening_again_changes_nothing(database: TestDatabase) {
 async fn a_newer_database_is_refused(database: TestDatabase) {
     database.open().await.close().await;
     let future = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
-    sea_orm::ConnectionTrait::execute_unprepared(&connect(&database.url()).await, future)
+    connect(&database.url())
+        .await
+        .execute_unprepared(future)
         .await
         .unwrap();
     for migrate in [true, false] {
@@ -72,4 +78,57 @@ async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
     );
     database.open().await;
     assert_eq!(Store::migrations(&database.url()).await.unwrap(), (all, vec![]));
+}
+
+/// Every file of an SQLite database's folder.
+fn files(database: &TestDatabase) -> Vec<(OsString, Vec<u8>)> {
+    let TestDatabase::Sqlite(folder) = database else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+async fn a_dry_run_opens_what_is_there_and_changes_nothing(database: TestDatabase) {
+    assert!(Store::open_read_only(&database.url()).await.unwrap().is_none());
+    assert!(files(&database).is_empty(), "not even a file is made");
+
+    let store = database.open().await;
+    let run = store.start_run(&serde_json::json!({})).await.unwrap();
+    let names = || {
+        files(&database)
+            .into_iter()
+            .map(|file| file.0)
+            .collect::<Vec<_>>()
+    };
+    // While another process has it open, with a commit that stands in the log alone.
+    let before = names();
+    let reading = Store::open_read_only(&database.url()).await.unwrap().unwrap();
+    assert_eq!(reading.newest_run().await.unwrap().map(|run| run.id), Some(run));
+    if matches!(database, TestDatabase::Sqlite(_)) {
+        assert!(reading.start_run(&serde_json::json!({})).await.is_err());
+    }
+    reading.close().await;
+    assert_eq!(names(), before);
+    store.close().await;
+    // And alone.
+    let before = files(&database);
+    let reading = Store::open_read_only(&database.url()).await.unwrap().unwrap();
+    assert_eq!(reading.newest_run().await.unwrap().map(|run| run.id), Some(run));
+    reading.close().await;
+    assert_eq!(files(&database), before);
+
+    let future = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
+    connect(&database.url())
+        .await
+        .execute_unprepared(future)
+        .await
+        .unwrap();
+    let error = Store::open_read_only(&database.url()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Schema(_)), "{error}");
 }

@@ -20,12 +20,15 @@ on_both_engines! {
     an_absurd_retry_after_is_bounded,
     good_pages_ease_the_brake,
     the_brake_knows_whether_one_page_alone_is_refused,
+    a_lower_limit_does_not_open_the_brake,
     the_pace_survives_reopening,
     an_unopened_site_has_no_slots,
     sites_do_not_share_a_pace,
 }
 
 const SITE: &str = "https://example.test";
+/// An extra that no brake of these tests adds.
+const NEVER: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn advice() -> PaceAdvice {
@@ -224,24 +227,57 @@ async fn good_pages_ease_the_brake(crawl: Crawl) {
     }
 }
 
+async fn a_lower_limit_does_not_open_the_brake(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let page = page_of("Baseball");
+    for _ in 0..3 {
+        refuse(&crawl, &page, None).await;
+    }
+    let before = crawl.store.brake(SITE).await.unwrap().extra;
+    let lower = PaceAdvice {
+        brake_most: SECOND,
+        ..advice()
+    };
+    let refusal = Refusal {
+        page: &page,
+        retry_after: None,
+        reason: "not found",
+    };
+    let after = crawl
+        .store
+        .close_brake(SITE, &lower, &refusal)
+        .await
+        .unwrap()
+        .extra;
+    assert!(before > SECOND);
+    assert_eq!(after, before);
+}
+
 async fn the_brake_knows_whether_one_page_alone_is_refused(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     let (one, other) = (page_of("Baseball"), page_of("Hockey"));
     assert!(
-        !crawl.store.brake(SITE).await.unwrap().is_calm_for(&one),
+        !crawl.store.brake(SITE).await.unwrap().is_calm_for(&one, NEVER),
         "nothing is slowed down yet"
     );
     for _ in 0..2 {
         let brake = refuse(&crawl, &one, None).await;
         assert_eq!(brake.refused_page, one.as_str());
-        assert!(brake.is_calm_for(&one) && !brake.is_calm_for(&other));
+        assert!(brake.is_calm_for(&one, NEVER) && !brake.is_calm_for(&other, NEVER));
     }
     let brake = refuse(&crawl, &other, None).await;
-    assert!(!brake.is_calm_for(&one) && !brake.is_calm_for(&other));
+    assert!(!brake.is_calm_for(&one, NEVER) && !brake.is_calm_for(&other, NEVER));
     let brake = refuse(&crawl, &other, None).await;
-    assert!(!brake.is_calm_for(&other), "the row of refusals was of two pages");
+    assert!(
+        brake.is_calm_for(&other, SECOND),
+        "slow enough for whatever is refused"
+    );
+    assert!(
+        !brake.is_calm_for(&other, NEVER),
+        "the row of refusals was of two pages"
+    );
     let brake = crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap();
-    assert!(brake.is_calm_for(&one) && brake.is_calm_for(&other));
+    assert!(brake.is_calm_for(&one, NEVER) && brake.is_calm_for(&other, NEVER));
 }
 
 async fn the_pace_survives_reopening(crawl: Crawl) {

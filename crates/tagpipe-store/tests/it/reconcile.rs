@@ -13,6 +13,7 @@ on_both_engines! {
     no_more_than_the_limit_is_listed,
     pages_in_doubt_are_verified_once,
     what_remains_is_recorded_and_later_resolved,
+    a_resumed_run_may_verify_what_is_disputed_once_more,
 }
 
 /// Two cards with three certificates, all sums in agreement, all pages completed.
@@ -289,4 +290,34 @@ async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
             .await,
         3
     );
+}
+
+async fn a_resumed_run_may_verify_what_is_disputed_once_more(crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.sql("DELETE FROM grade_rows WHERE cert_number = 'B1'").await;
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2);
+    let leases = crawl.claim(10).await;
+    let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]);
+    crawl
+        .accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)])
+        .await;
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(
+        crawl.store.allow_verification(crawl.run).await.unwrap(),
+        0,
+        "nothing is recorded yet"
+    );
+    crawl.store.settle_disagreements(crawl.run, &doubt).await.unwrap();
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 0);
+    assert_eq!(
+        crawl.store.allow_verification(crawl.run).await.unwrap(),
+        1,
+        "the page in dispute"
+    );
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 1);
+    let lease = crawl.claim_one().await;
+    crawl.accept(&[complete(&lease, grade_rows(&["B1"]))]).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
 }

@@ -13,6 +13,8 @@ use crate::harness::*;
 
 on_both_engines! {
     a_run_has_a_life,
+    a_run_begins_with_its_first_pages_or_not_at_all,
+    robots_denials_are_counted_apart_from_filters,
     the_newest_unfinished_run_is_resumed,
     runners_come_and_go,
     totals_are_over_all_runners,
@@ -91,6 +93,13 @@ async fn the_newest_unfinished_run_is_resumed(mut crawl: Crawl) {
         .await
         .unwrap();
     assert_eq!(newest().await, (Some(second), None));
+    // A newest run that left something in dispute can be taken up again.
+    crawl
+        .store
+        .set_run_state(second, RunState::Disputed, None)
+        .await
+        .unwrap();
+    assert_eq!(newest().await, (Some(second), Some(second)));
 }
 
 async fn runners_come_and_go(crawl: Crawl) {
@@ -268,4 +277,30 @@ async fn the_grade_scale_is_replaced_by_many_runners_at_once(crawl: Crawl) {
         ("10P", None),
     ];
     assert_eq!(rows, expected.map(|(code, grade)| (code.to_owned(), grade)));
+}
+
+async fn a_run_begins_with_its_first_pages_or_not_at_all(crawl: Crawl) {
+    let mut seeding = crawl.store.begin_run(&json!({ "n": 1 })).await.unwrap();
+    assert_eq!(seeding.add(&pages(PageKind::Years, 3)).await.unwrap(), 3);
+    assert_eq!(seeding.add(&pages(PageKind::Years, 4)).await.unwrap(), 1);
+    drop(seeding);
+    assert_eq!((crawl.count("runs").await, crawl.count("frontier").await), (1, 0));
+    let mut seeding = crawl.store.begin_run(&json!({ "n": 2 })).await.unwrap();
+    seeding.add(&pages(PageKind::Years, 3)).await.unwrap();
+    let run = seeding.commit().await.unwrap();
+    assert_eq!(crawl.store.frontier_counts(run).await.unwrap().all(), 3);
+    assert_eq!(
+        crawl.store.newest_run().await.unwrap().map(|run| run.config),
+        Some(json!({ "n": 2 }))
+    );
+}
+
+async fn robots_denials_are_counted_apart_from_filters(crawl: Crawl) {
+    let mut three = pages(PageKind::Years, 3);
+    three[0].skipped = Some("not among --categories".into());
+    crawl.add(&three).await;
+    assert_eq!(crawl.store.denied_by_robots(crawl.run).await.unwrap(), 0);
+    let leases = crawl.claim(2).await;
+    crawl.accept(&[skip(&leases[0]), fail(&leases[1])]).await;
+    assert_eq!(crawl.store.denied_by_robots(crawl.run).await.unwrap(), 1);
 }
