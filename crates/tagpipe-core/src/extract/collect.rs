@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::dom::NodeId;
-use super::row::{Lost, RowReader, child_of};
+use super::row::{Lost, RowReader, child_of, odd_address_of};
 use super::table::{self, Columns};
 use super::{Extracted, ExtractedPage, NextPage, Page, PagerState, Totals, UNREADABLE_MAX, UnreadableCell};
 use super::{pager, screens};
@@ -257,9 +257,11 @@ impl<'a, T: PageRow> Collector<'a, T> {
 
     fn take(&mut self, node: NodeId) {
         let (child, url) = child_of(self.page, node).unzip();
-        if let (Some(child), Some(Some(url))) = (&child, url) {
-            self.odd_addresses.push((child.clone(), url));
-        }
+        let odd = match &child {
+            Some(child) => url.flatten().map(|url| (child.clone(), url)),
+            None => odd_address_of(self.page, node),
+        };
+        self.odd_addresses.extend(odd);
         let mut cells = std::mem::take(&mut self.cells);
         let width = fill_cells(self.page, node, self.columns.width, &mut cells);
         let is_totals = self.page.is_totals(node, &cells, child.is_some());

@@ -297,6 +297,19 @@ pub(super) fn child_of(page: &Page<'_>, row: NodeId) -> Option<(Identity, Option
     })
 }
 
+/// The address of a row's child where only an address with an escape in a name leads there: not enough to name
+/// the child by, but right if the cells name it so.
+pub(super) fn odd_address_of(page: &Page<'_>, row: NodeId) -> Option<(Identity, String)> {
+    let kind = page.level.kind.child()?;
+    let document = page.document;
+    let links = page.level.link.as_ref()?.select(document, document.subtree(row));
+    links.take(LINKS_MAX).find_map(|link| {
+        let href = document.attribute_text(link, "href")?;
+        let (child, url) = page.profile.child_from_href(kind, &href)?;
+        is_child_of(&child, page).then_some((child, url?))
+    })
+}
+
 /// Most links of one row that are looked at; a row of cards has one for each count above zero.
 const LINKS_MAX: usize = 8;
 
