@@ -184,7 +184,7 @@ impl Identity {
 }
 
 /// The canonical key of a page within a run, e.g. `cards/pokemon/2021/Sword & Shield/`. Readable, at most
-/// [`KEY_MAX`] bytes: PostgreSQL cannot index longer ones, and a hostile name must not be able to fail
+/// 600 bytes: PostgreSQL cannot index longer ones, and a hostile name must not be able to fail
 /// an insert.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
