@@ -112,6 +112,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Refused`] or [`StoreError::Schema`].
     pub async fn open(url: &DatabaseUrl, migrate: bool) -> Result<Store, StoreError> {
+        let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
+        loop {
+            // Two processes that make one file at the same time are told "locked" at once, without the usual wait.
+            match Store::open_once(url, migrate).await {
+                Err(StoreError::Unavailable(_))
+                    if matches!(url, DatabaseUrl::Sqlite(_)) && tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(std::time::Duration::from_millis(20 + fastrand::u64(..80))).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_once(url: &DatabaseUrl, migrate: bool) -> Result<Store, StoreError> {
         let (writer, reader) = match url {
             DatabaseUrl::Sqlite(path) => connect_sqlite(path).await?,
             DatabaseUrl::Memory => {
