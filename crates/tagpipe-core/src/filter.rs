@@ -7,7 +7,7 @@ use crate::model::{Identity, PageKind, fold_name};
 
 /// What a run is limited to. An empty list admits everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct Filters {
     /// Category names.
     pub categories: NameFilter,

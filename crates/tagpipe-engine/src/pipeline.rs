@@ -11,7 +11,7 @@ use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
-use tagpipe_store::{Discrepancy, Resumed, RunRecord, RunnerIdentity, RunningRunner, Store};
+use tagpipe_store::{Discrepancy, Resumed, RunRecord, RunnerIdentity, RunningRunner, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -235,14 +235,19 @@ impl Pipeline {
 
     /// A run keeps its filters and its site: pages found before and after an interruption belong together.
     fn adopt_settings(&mut self, record: &RunRecord, site: &Site) -> Result<(), RunError> {
-        let stored: Option<Site> = serde_json::from_value(record.config["site"].clone()).ok();
-        if let Some(stored) = stored.filter(|stored| stored.origin != site.origin) {
+        let damaged = |error| {
+            let what = format!("the stored settings of run {} cannot be read: {error}", record.id);
+            RunError::Store(StoreError::Bug(what))
+        };
+        let stored: Site = serde_json::from_value(record.config["site"].clone()).map_err(damaged)?;
+        if stored.origin != site.origin {
             return Err(RunError::Usage(format!(
                 "run {} reads {}, not {}; give the same --base-url, or start a new run",
                 record.id, stored.origin, site.origin
             )));
         }
-        let filters: Filters = serde_json::from_value(record.config["filters"].clone()).unwrap_or_default();
+        // A filter that is lost without a word would read the whole site.
+        let filters: Filters = serde_json::from_value(record.config["filters"].clone()).map_err(damaged)?;
         if !self.settings.filters.is_empty() && self.settings.filters != filters {
             return Err(RunError::Usage(format!(
                 "run {} was started with other filters; leave them out to resume it, or start a new run",
@@ -398,7 +403,7 @@ impl Pipeline {
 
     async fn patiently<T, F>(&self, what: &str, action: impl FnMut() -> F) -> Result<T, RunError>
     where
-        F: Future<Output = Result<T, tagpipe_store::StoreError>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         Ok(patiently(self.settings.database_patience, what, action).await?)
     }
@@ -488,7 +493,7 @@ impl Pipeline {
         if self.settings.audit_level <= AuditLevel::Warning && !entries.is_empty() {
             self.store.audit(origin, &entries).await?;
         }
-        let stored = serde_json::to_value(summary).unwrap_or_default();
+        let stored = serde_json::to_value(summary).expect("own types serialise");
         self.audit_operation(
             summary.run_id,
             "run_ended",
@@ -595,7 +600,7 @@ fn discrepancy_entry(discrepancy: &Discrepancy) -> AuditEntry {
         page_key: Some(discrepancy.page_key.clone()),
         operation: "reconcile".into(),
         message: in_words(discrepancy),
-        context: serde_json::to_value(discrepancy).unwrap_or_default(),
+        context: serde_json::to_value(discrepancy).expect("own types serialise"),
     }
 }
 

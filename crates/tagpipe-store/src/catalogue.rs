@@ -194,33 +194,13 @@ pub(crate) async fn upsert_sets(
         counts: StoredCounts(&gathered.row.counts),
         total: stored_count(gathered.row.total),
     });
-    let sql = format!(
-        "INSERT INTO sets AS stored (year_id, natural_key, brand, name, url, counts, total, \
-             first_seen_at, changed_at, last_seen_at) \
-         SELECT r.parent, r.natural_key, r.brand, r.name, r.url, r.counts, r.total, {now}, {now}, {now} \
-         FROM {source} WHERE true \
-         ON CONFLICT (year_id, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
-             total = excluded.total, \
-             changed_at = CASE WHEN stored.counts <> excluded.counts OR stored.total <> excluded.total \
-                 THEN {seen} ELSE stored.changed_at END, \
-             last_seen_at = {seen} \
-         RETURNING id, year_id AS parent, natural_key, \
-             first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
-        now = dialect.statement_time(),
-        seen = dialect.seen(),
-        source = dialect.rows(COLUMNS),
-    );
-    let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
-    let populations = rows.iter().filter_map(|row| {
-        let subject_id = *moved.get(&(row.parent, row.natural_key.clone()))?;
-        Some(Population {
-            subject_id,
-            counts: row.counts,
-            total: row.total,
-        })
-    });
-    record_history(transaction, dialect, run, "set", &populations.collect::<Vec<_>>()).await?;
-    Ok(upserted)
+    const TABLE: PopulatedTable = PopulatedTable {
+        name: "sets",
+        subject: "set",
+        parent: "year_id",
+        columns: COLUMNS,
+    };
+    upsert_populated(transaction, dialect, run, &TABLE, &rows).await
 }
 
 #[derive(Serialize)]
@@ -262,39 +242,104 @@ pub(crate) async fn upsert_cards(
         counts: StoredCounts(&gathered.row.counts),
         total: stored_count(gathered.row.total),
     });
+    const TABLE: PopulatedTable = PopulatedTable {
+        name: "cards",
+        subject: "card",
+        parent: "set_id",
+        columns: COLUMNS,
+    };
+    upsert_populated(transaction, dialect, run, &TABLE, &rows).await
+}
+
+/// A table whose rows have a population, so that its changes are history.
+struct PopulatedTable {
+    name: &'static str,
+    /// What `population_history` calls its rows.
+    subject: &'static str,
+    /// The column with the parent's id.
+    parent: &'static str,
+    /// The columns of a storable row, `parent` first.
+    columns: Columns,
+}
+
+/// What a storable row of a [`PopulatedTable`] says of its population.
+trait Populated: Serialize {
+    /// Parent and natural key.
+    fn key(&self) -> (i64, String);
+    /// Its counts and total.
+    fn population(&self) -> (StoredCounts<'_>, i64);
+}
+
+impl Populated for SetToStore<'_> {
+    fn key(&self) -> (i64, String) {
+        (self.parent, self.natural_key.clone())
+    }
+
+    fn population(&self) -> (StoredCounts<'_>, i64) {
+        (self.counts, self.total)
+    }
+}
+
+impl Populated for CardToStore<'_> {
+    fn key(&self) -> (i64, String) {
+        (self.parent, self.natural_key.clone())
+    }
+
+    fn population(&self) -> (StoredCounts<'_>, i64) {
+        (self.counts, self.total)
+    }
+}
+
+async fn upsert_populated<T: Populated>(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+    table: &PopulatedTable,
+    rows: &[T],
+) -> Result<Upserted, StoreError> {
+    let PopulatedTable {
+        name,
+        subject,
+        parent,
+        columns,
+    } = table;
+    let names = || columns.iter().map(|(column, _)| *column);
     let sql = format!(
-        "INSERT INTO cards AS stored (set_id, natural_key, number, name, variation, url, counts, total, \
-             first_seen_at, changed_at, last_seen_at) \
-         SELECT r.parent, r.natural_key, r.number, r.name, r.variation, r.url, r.counts, r.total, \
-             {now}, {now}, {now} FROM {source} WHERE true \
-         ON CONFLICT (set_id, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
+        "INSERT INTO {name} AS stored ({stored}, first_seen_at, changed_at, last_seen_at) \
+         SELECT {given}, {now}, {now}, {now} FROM {source} WHERE true \
+         ON CONFLICT ({parent}, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
              total = excluded.total, \
              changed_at = CASE WHEN stored.counts <> excluded.counts OR stored.total <> excluded.total \
                  THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
-         RETURNING id, set_id AS parent, natural_key, \
+         RETURNING id, {parent} AS parent, natural_key, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+        stored = names()
+            .map(|column| if column == "parent" { *parent } else { column })
+            .collect::<Vec<_>>()
+            .join(", "),
+        given = names()
+            .map(|column| format!("r.{column}"))
+            .collect::<Vec<_>>()
+            .join(", "),
         now = dialect.statement_time(),
         seen = dialect.seen(),
-        source = dialect.rows(COLUMNS),
+        source = dialect.rows(columns),
     );
-    let (upserted, moved) = upsert(transaction, dialect, &sql, &rows).await?;
-    let populations = rows.iter().filter_map(|row| {
-        let subject_id = *moved.get(&(row.parent, row.natural_key.clone()))?;
-        Some(Population {
-            subject_id,
-            counts: row.counts,
-            total: row.total,
+    let (upserted, moved) = upsert(transaction, dialect, &sql, rows).await?;
+    let populations: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let subject_id = *moved.get(&row.key())?;
+            let (counts, total) = row.population();
+            Some(Population {
+                subject_id,
+                counts,
+                total,
+            })
         })
-    });
-    record_history(
-        transaction,
-        dialect,
-        run,
-        "card",
-        &populations.collect::<Vec<_>>(),
-    )
-    .await?;
+        .collect();
+    record_history(transaction, dialect, run, subject, &populations).await?;
     Ok(upserted)
 }
 

@@ -1,5 +1,6 @@
 //! Whatever ends a process, nothing is lost and nothing doubled, and `--resume` goes on.
 
+use sea_orm::ConnectionTrait;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -225,4 +226,29 @@ async fn a_run_is_worked_on_once_and_taken_up_by_number() {
         "{}",
         again.stderr
     );
+}
+
+/// A run resumed without its filters would read the whole site.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_filters_are_damaged_is_not_resumed_without_them() {
+    let rig = Rig::new(DemoConfig {
+        pages: 60,
+        ..DemoConfig::default()
+    })
+    .await;
+    rig.run(&["--categories", "Hockey", "--max-pages", "2"])
+        .await
+        .summary(5);
+    let store = rig.open().await;
+    let damage = "UPDATE runs SET config = replace(config, '\"categories\"', '\"categorise\"')";
+    store.connection().execute_unprepared(damage).await.unwrap();
+    store.close().await;
+    let asked = rig.documents().len();
+    let resumed = rig.run(&["--resume"]).await;
+    assert!(
+        resumed.failure(1).contains("stored settings of run 1"),
+        "{}",
+        resumed.stderr
+    );
+    assert_eq!(rig.documents().len(), asked, "nothing is read");
 }
