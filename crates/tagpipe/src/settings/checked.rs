@@ -184,13 +184,13 @@ fn profile(merged: &Merged) -> Result<SiteProfile, Failure> {
     Ok(profile)
 }
 
-/// A brake for a site on this machine: it closes and opens as the real one does, in hundredths of its time.
+/// A brake for a site on this machine: it closes and opens as the real one does, in a small part of its time.
 pub(crate) fn stand_in_pace(pace: PaceAdvice) -> PaceAdvice {
     PaceAdvice {
         interval: Duration::ZERO,
         brake_first: pace.brake_first / 100,
-        brake_most: pace.brake_most / 300,
-        brake_ease: pace.brake_ease / 20,
+        brake_most: pace.brake_most / 1500,
+        brake_ease: pace.brake_ease / 4,
         ..pace
     }
 }
