@@ -105,6 +105,7 @@ impl Runner<'_> {
 
     async fn turn(&mut self, hand: &mut Hand) -> Result<(), RunError> {
         loop {
+            self.check_shutdown(hand);
             self.check_budget(hand);
             if hand.halt.is_some() {
                 self.reader.pacer.close();
@@ -130,16 +131,16 @@ impl Runner<'_> {
     /// Waits for the next thing to happen, and takes it in.
     async fn wait(&mut self, hand: &mut Hand) -> Result<(), RunError> {
         let due = hand.next_due;
-        let stop = if self.shutdown.requested() == StopRequest::None {
+        // Woken by the next request this loop has not acted on; [`Self::check_shutdown`] acts on it. A request that
+        // came while the loop was busy is there already, and wakes at once.
+        let stop = if hand.halt.is_none() {
             StopRequest::Graceful
         } else {
             StopRequest::Now
         };
         tokio::select! {
             biased;
-            () = self.shutdown.wait_for(stop) => {
-                hand.halt = Some(if stop == StopRequest::Now { Halt::Aborted } else { Halt::Interrupted });
-            }
+            () = self.shutdown.wait_for(stop) => {}
             report = hand.commits.report(), if hand.commits.uncommitted() > 0 => self.take_report(hand, &report?),
             Some(joined) = hand.workers.join_next() => self.take_read(hand, joined)?,
             leases = poll(&mut hand.claiming), if hand.claiming.is_some() => {
@@ -153,6 +154,12 @@ impl Runner<'_> {
             () = sleep_until(self.deadline()), if self.has_deadline() && hand.halt.is_none() => {}
         }
         Ok(())
+    }
+
+    fn check_shutdown(&self, hand: &mut Hand) {
+        if let Some(halt) = halt_for(self.shutdown.requested(), hand.halt.as_ref()) {
+            hand.halt = Some(halt);
+        }
     }
 
     fn check_budget(&self, hand: &mut Hand) {
@@ -348,6 +355,15 @@ impl Runner<'_> {
     }
 }
 
+/// The halt that a request to stop asks for, if the loop is not stopping that urgently already.
+fn halt_for(requested: StopRequest, halt: Option<&Halt>) -> Option<Halt> {
+    match (requested, halt) {
+        (StopRequest::None, _) | (StopRequest::Graceful, Some(_)) => None,
+        (StopRequest::Graceful, None) => Some(Halt::Interrupted),
+        (StopRequest::Now, _) => Some(Halt::Aborted),
+    }
+}
+
 async fn poll(claiming: &mut Option<Claiming>) -> Result<Vec<Lease>, StoreError> {
     match claiming {
         Some(claiming) => claiming.await,
@@ -453,4 +469,28 @@ pub(crate) fn level_without_layout(
         .filter(|page| page.cause == Cause::LayoutChanged.as_str())
         .map(|page| page.level)
         .find(|level| counts.get(*level, PageState::Completed) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_stop_is_acted_on_whenever_it_came() {
+        let spent = Halt::BudgetSpent(String::new());
+        for (requested, halt, expected) in [
+            (StopRequest::None, None, None),
+            (StopRequest::Graceful, None, Some(Halt::Interrupted)),
+            (StopRequest::Graceful, Some(&Halt::Interrupted), None),
+            (StopRequest::Graceful, Some(&spent), None),
+            (StopRequest::Now, None, Some(Halt::Aborted)),
+            (StopRequest::Now, Some(&Halt::Interrupted), Some(Halt::Aborted)),
+        ] {
+            assert_eq!(
+                halt_for(requested, halt),
+                expected,
+                "{requested:?} while {halt:?}"
+            );
+        }
+    }
 }
