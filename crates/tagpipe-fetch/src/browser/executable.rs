@@ -8,14 +8,15 @@ use crate::FetchError;
 /// Variables that name it, the first one first.
 const VARIABLES: [&str; 2] = ["CHROMIUM", "CHROME"];
 
-/// Names it goes by on the `PATH`.
-const NAMES: [&str; 6] = [
+/// Names it goes by on the `PATH`. The shells without a window come first: the same engine at half the CPU time a page.
+const NAMES: [&str; 7] = [
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "headless_shell",
     "chromium",
     "chromium-browser",
     "google-chrome",
     "google-chrome-stable",
-    "headless_shell",
-    "chrome-headless-shell",
 ];
 
 /// The Chromium to use: `setting`, else what the environment names, else the first on the `PATH`.
@@ -74,8 +75,9 @@ fn on_path(name: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
 
 fn unavailable(what: &str) -> FetchError {
     FetchError::Unavailable(format!(
-        "Chromium {what}; install it with `apt-get install chromium` (Debian, Ubuntu) or `dnf install chromium` \
-         (Fedora), or name it with the environment variable `CHROMIUM`, or use `--fetch http` for a site that needs no script"
+        "Chromium {what}; install it with `apt-get install chromium` (Debian, Ubuntu; `chromium-headless-shell` is twice as \
+         fast) or `dnf install chromium` (Fedora), or name it with the environment variable `CHROMIUM`, or use `--fetch http` \
+         for a site that needs no script"
     ))
 }
 
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn the_setting_comes_before_the_environment_and_that_before_the_path() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["chromium", "google-chrome", "mine", "theirs"] {
+        for name in ["chromium", "google-chrome", "headless_shell", "mine", "theirs"] {
             std::fs::write(folder.path().join(name), "").expect("a file");
         }
         let folders = [PathBuf::from("/nowhere"), folder.path().to_owned()];
@@ -105,8 +107,8 @@ mod tests {
         };
         check(Some("mine"), Some("theirs"), Ok("mine"));
         check(None, Some("theirs"), Ok("theirs"));
-        check(None, Some(""), Ok("chromium"));
-        check(None, None, Ok("chromium"));
+        check(None, Some(""), Ok("headless_shell"));
+        check(None, None, Ok("headless_shell"));
         check(
             Some("/no/such"),
             None,

@@ -4,7 +4,7 @@
 //! script per document (`wait.js`) watches the page and answers with its markup. What the markup means is
 //! for the extraction to say; a not-found screen, too, is a document.
 //!
-//! Each page is a full navigation in a tab that showed others before. Between two pages a tab leaves for an empty one,
+//! Each page is a full navigation in a tab that showed others before. A tab that has nothing to do leaves for an empty page,
 //! because the script of a page that stays open goes on asking the site.
 
 use std::collections::HashMap;

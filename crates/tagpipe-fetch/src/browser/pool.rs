@@ -1,7 +1,8 @@
 //! The tabs: how many there are, who has one, and when one (or the whole Chromium) is replaced.
 //!
-//! A tab is lent with a [`Lease`]. However the lease ends, also by a dropped future, the tab leaves its page and comes
-//! back, or is closed if it is worn out. A Chromium that grew too large is replaced without a pause: new pages go
+//! A tab is lent with a [`Lease`]. However the lease ends, also by a dropped future, the tab comes back, or is closed if it
+//! is worn out. A tab that is not lent again at once leaves its page, whose script would go on asking the site; one that is
+//! goes straight to the next page, which saves a navigation. A Chromium that grew too large is replaced without a pause: new pages go
 //! to a new one, the old one ends with its last page.
 
 use std::fmt::Display;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tagpipe_core::outcome::Outcome;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::BrowserSettings;
 use super::process::Process;
@@ -24,6 +25,9 @@ const MEMORY_LOOK: Duration = Duration::from_secs(5);
 
 /// Until a healthy Chromium has opened a tab, also on a machine under load.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a tab that came back still shows its page.
+const LINGER: Duration = Duration::from_millis(50);
 
 pub(super) struct Pool {
     settings: Arc<BrowserSettings>,
@@ -102,6 +106,27 @@ impl Pool {
         let mut idle = self.idle();
         idle.retain(|tab| Arc::ptr_eq(tab.process(), process) && !self.is_worn_out(tab));
         idle.pop()
+    }
+
+    /// Lets the tab leave its page unless it has been lent again. Without a free permit there is no tab to spare: one that
+    /// is idle is about to be lent.
+    async fn leave_if_idle(&self, target: &str) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return;
+        };
+        let tab = {
+            let mut idle = self.idle();
+            let at = idle
+                .iter()
+                .position(|tab| tab.target == target && !tab.has_left());
+            at.map(|at| idle.swap_remove(at))
+        };
+        if let Some(tab) = tab
+            && tab.leave().await
+        {
+            self.idle().push(tab);
+        }
+        drop(permit);
     }
 
     fn is_worn_out(&self, tab: &Tab) -> bool {
@@ -202,11 +227,16 @@ impl Drop for Lease {
             return;
         };
         let pool = Arc::clone(&self.pool);
+        if pool.is_worn_out(&tab) {
+            return;
+        }
+        let target = tab.target.clone();
+        pool.idle().push(tab);
+        // Only now, so that whoever waits for it finds the tab.
+        drop(permit);
         self.runtime.spawn(async move {
-            if !pool.is_worn_out(&tab) && tab.leave().await {
-                pool.idle().push(tab);
-            }
-            drop(permit);
+            sleep(LINGER).await;
+            pool.leave_if_idle(&target).await;
         });
     }
 }

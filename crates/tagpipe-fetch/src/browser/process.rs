@@ -166,7 +166,8 @@ fn spawn(executable: &Path, profile: &Path, settings: &BrowserSettings) -> io::R
 }
 
 /// Reasons, where the names do not tell them: pages must run at full speed though nobody looks at them (throttling,
-/// backgrounding, occlusion); nothing may be asked of the network that the page did not ask for; a page that was left
+/// backgrounding, occlusion); a low window means little to paint, a wide one keeps the site from its layout for
+/// telephones; nothing may be asked of the network that the page did not ask for; a page that was left
 /// must not be kept (back-forward cache); and an `http` address must not become an `https` one (upgrades).
 fn flags(profile: &Path, settings: &BrowserSettings) -> Vec<String> {
     let mut flags: Vec<String> = [
@@ -191,6 +192,7 @@ fn flags(profile: &Path, settings: &BrowserSettings) -> Vec<String> {
         "--disable-remote-fonts",
         "--disable-sync",
         "--blink-settings=imagesEnabled=false",
+        "--window-size=1280,300",
         "--hide-scrollbars",
         "--mute-audio",
         "--password-store=basic",

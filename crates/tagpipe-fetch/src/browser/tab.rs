@@ -28,7 +28,8 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// A tab, in a window of its own so that its page counts as visible.
 pub(super) struct Tab {
     process: Arc<Process>,
-    target: String,
+    /// Chromium's id of it.
+    pub(super) target: String,
     session: String,
     events: Arc<TabEvents>,
     /// When it was opened.
@@ -88,6 +89,11 @@ impl Tab {
         Ok(tab)
     }
 
+    /// Whether it shows no page.
+    pub(super) fn has_left(&self) -> bool {
+        self.events.now(|now| now.origin.is_none())
+    }
+
     pub(super) fn process(&self) -> &Arc<Process> {
         &self.process
     }
@@ -106,11 +112,14 @@ impl Tab {
 
     /// Goes to `url` and waits until its document begins to arrive.
     pub(super) async fn go(&self, url: &Url, deadline: Instant) -> Result<(), Outcome> {
+        // To another place of the page that is still shown Chromium would go without loading it again.
+        let mut address = url.clone();
+        address.set_fragment(None);
         self.events.begin(url);
         let slow = || Outcome::Timeout {
             waited_for: format!("an answer of `{url}`"),
         };
-        let command = self.call("Page.navigate", json!({ "url": url.as_str() }));
+        let command = self.call("Page.navigate", json!({ "url": address.as_str() }));
         let answer = timeout_at(deadline, command).await.map_err(|_| slow())?;
         if let Some(outcome) = self.events.refusal() {
             return Err(outcome);

@@ -336,6 +336,43 @@ async fn a_page_that_was_left_asks_for_nothing_more() {
 }
 
 #[tokio::test]
+async fn another_place_of_the_page_just_read_is_read_again() {
+    let site = Site::start(|_| page("paint(['a'], '1-1 of 1')")).await;
+    let fetcher = BrowserFetcher::new(settings());
+    for target in ["/page", "/page#below", "/page#below", "/page"] {
+        assert_eq!(rows(&html(&fetcher, &site, target).await), 1);
+    }
+    assert_eq!(site.count("/page"), 4);
+    fetcher.close().await;
+}
+
+#[tokio::test]
+async fn every_chromium_of_this_machine_reads_pages() {
+    let site = Site::start(|_| page("paint(['a'], '1-1 of 1')")).await;
+    let mut read = 0;
+    for name in ["chromium", "chromium-headless-shell", "google-chrome"] {
+        let executable = Some(PathBuf::from(name));
+        let fetcher = BrowserFetcher::new(BrowserSettings {
+            executable,
+            ..settings()
+        });
+        match fetcher.open(PageKind::Years, &site.url("/page")).await {
+            Ok(page) => assert_eq!(rows(&page.document.html), 1, "{name}"),
+            Err(error) => {
+                assert!(
+                    error.to_string().contains("which the setting names"),
+                    "{name}: {error}"
+                );
+                continue;
+            }
+        }
+        read += 1;
+        fetcher.close().await;
+    }
+    assert!(read > 0, "there is no Chromium");
+}
+
+#[tokio::test]
 async fn all_open_pages_are_visible_and_run_at_full_speed() {
     let site = Site::start(|_| {
         page(
