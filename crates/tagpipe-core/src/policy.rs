@@ -70,17 +70,26 @@ pub enum Decision {
 }
 
 impl RetryPolicy {
+    /// `outcome` in the light of what was seen before: a not-found screen is believed once it came
+    /// `not_found_after` times while the brake was open (`calm`).
+    #[must_use]
+    pub fn interpret(&self, outcome: Outcome, history: &PageHistory, calm: bool) -> Outcome {
+        let believed = calm && history.calm_not_founds + 1 >= self.not_found_after;
+        match outcome {
+            Outcome::SuspectedSoft404 if believed => Outcome::NotFound,
+            other => other,
+        }
+    }
+
     /// The table of what each outcome leads to.
     ///
-    /// `rows_hash` is the fingerprint of what was read this time, `calm` tells whether the brake was open
-    /// when the request was made, `random` is uniform in [0, 1).
+    /// `rows_hash` is the fingerprint of what was read this time, `random` is uniform in [0, 1).
     #[must_use]
     pub fn decide(
         &self,
         outcome: &Outcome,
         history: &PageHistory,
         rows_hash: Option<u64>,
-        calm: bool,
         random: f64,
     ) -> Decision {
         let same_twice = rows_hash.is_some() && rows_hash == history.last_rows_hash;
@@ -119,9 +128,6 @@ impl RetryPolicy {
             Outcome::Empty | Outcome::Timeout { .. } | Outcome::Network { .. } => retry_or(Decision::Fail),
             Outcome::LayoutChanged { .. } => retry_or(Decision::Fail),
             Outcome::NotFound => Decision::Fail,
-            Outcome::SuspectedSoft404 if calm && history.calm_not_founds + 1 >= self.not_found_after => {
-                Decision::Fail
-            }
             Outcome::SuspectedSoft404 | Outcome::RateLimited { .. } | Outcome::Busy { .. } => {
                 self.after_refusal(outcome, history, random)
             }
@@ -196,7 +202,7 @@ mod tests {
             ..history(1)
         };
         let decide =
-            |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), true, 0.5);
+            |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), 0.5);
         assert!(matches!(decide(&seen), Decision::Retry { .. }));
         assert!(matches!(
             decide(&history(3)),
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn a_page_that_contradicts_only_its_parent_is_believed_the_second_time() {
         let decide =
-            |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), true, 0.5);
+            |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), 0.5);
         assert!(matches!(decide(&history(0)), Decision::Retry { .. }));
         let same = PageHistory {
             last_rows_hash: Some(1),
@@ -228,9 +234,12 @@ mod tests {
             refusals: 2,
             ..PageHistory::default()
         };
-        let decide = |calm| POLICY.decide(&Outcome::SuspectedSoft404, &seen, None, calm, 0.5);
-        assert_eq!(decide(true), Decision::Fail);
-        assert!(matches!(decide(false), Decision::Retry { .. }));
+        let interpret = |history, calm| POLICY.interpret(Outcome::SuspectedSoft404, history, calm);
+        let decide = |outcome| POLICY.decide(&outcome, &seen, None, 0.5);
+        assert_eq!(interpret(&PageHistory::default(), true), Outcome::SuspectedSoft404);
+        assert_eq!(interpret(&seen, true), Outcome::NotFound);
+        assert_eq!(decide(interpret(&seen, true)), Decision::Fail);
+        assert!(matches!(decide(interpret(&seen, false)), Decision::Retry { .. }));
     }
 
     #[test]
@@ -245,20 +254,20 @@ mod tests {
             ..PageHistory::default()
         };
         assert_eq!(
-            POLICY.decide(&busy, &refused(4), None, false, 0.0),
+            POLICY.decide(&busy, &refused(4), None, 0.0),
             Decision::Retry {
                 after: Duration::from_secs(30)
             }
         );
         assert_eq!(
-            POLICY.decide(&busy, &refused(5), None, false, 0.0),
+            POLICY.decide(&busy, &refused(5), None, 0.0),
             Decision::Fail
         );
     }
 
     #[test]
     fn robots_skips_and_a_captcha_stops_the_run() {
-        let decide = |outcome: &Outcome| POLICY.decide(outcome, &history(0), None, true, 0.5);
+        let decide = |outcome: &Outcome| POLICY.decide(outcome, &history(0), None, 0.5);
         assert_eq!(decide(&Outcome::DeniedByRobots), Decision::Skip);
         assert_eq!(
             decide(&Outcome::Blocked { by: "captcha".into() }),
@@ -285,7 +294,7 @@ mod tests {
                 } else {
                     Outcome::Network { detail: "reset".into() }
                 };
-                match POLICY.decide(&outcome, &history, None, true, 0.5) {
+                match POLICY.decide(&outcome, &history, None, 0.5) {
                     Decision::Retry { .. } => history = history.after(outcome.cause(), None, true),
                     _ => { ended = true; break; }
                 }

@@ -182,6 +182,7 @@ impl Reader {
         outcome: Outcome,
         collected: Option<Collected>,
     ) -> Result<Read, StoreError> {
+        let outcome = self.retry.interpret(outcome, &lease.history, effort.calm);
         let mut alarm = None;
         if outcome.cause().is_refusal() {
             if self.pacer.refused(&lease.key, &outcome).await? {
@@ -197,7 +198,7 @@ impl Reader {
         };
         let decision = self
             .retry
-            .decide(&outcome, &lease.history, hash, effort.calm, fastrand::f64());
+            .decide(&outcome, &lease.history, hash, fastrand::f64());
         if decision == Decision::StopRun {
             return Ok(give_back(
                 lease,

@@ -342,6 +342,8 @@ enum Access {
 
 async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
+    // KiB a connection. Only the writer comes back to the same pages soon.
+    let cache_size = if connections == 1 { "-8192" } else { "-2048" };
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
         .max_connections(connections)
@@ -351,7 +353,8 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
     options.idle_timeout(None).max_lifetime(None);
     let has_log = PathBuf::from(format!("{}-wal", path.display())).exists();
     options.map_sqlx_sqlite_opts(move |_| {
-        let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path));
+        let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+            .pragma("cache_size", cache_size);
         match access {
             // Without a log of writes nobody is writing, and SQLite need not make the files that readers share.
             Access::Read => file.read_only(true).immutable(!has_log),
@@ -387,8 +390,6 @@ fn sqlite_options(
         .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(200)
-        .pragma("cache_size", "-16384")
-        .pragma("temp_store", "memory")
         .pragma("journal_size_limit", "67108864")
         // Pages of the log that are copied into the file together: fewer syncs, and a page that many commits
         // touch is copied once.
