@@ -7,6 +7,7 @@
 
 pub mod extract;
 pub mod filter;
+pub mod inspection;
 pub mod lifecycle;
 pub mod model;
 pub mod outcome;

@@ -201,8 +201,7 @@ mod tests {
             last_rows_hash: Some(1),
             ..history(1)
         };
-        let decide =
-            |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), 0.5);
+        let decide = |history: &PageHistory| POLICY.decide(&short(Witness::Page), history, Some(1), 0.5);
         assert!(matches!(decide(&seen), Decision::Retry { .. }));
         assert!(matches!(
             decide(&history(3)),
@@ -212,8 +211,7 @@ mod tests {
 
     #[test]
     fn a_page_that_contradicts_only_its_parent_is_believed_the_second_time() {
-        let decide =
-            |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), 0.5);
+        let decide = |history: &PageHistory| POLICY.decide(&short(Witness::Parent), history, Some(1), 0.5);
         assert!(matches!(decide(&history(0)), Decision::Retry { .. }));
         let same = PageHistory {
             last_rows_hash: Some(1),
@@ -236,7 +234,10 @@ mod tests {
         };
         let interpret = |history, calm| POLICY.interpret(Outcome::SuspectedSoft404, history, calm);
         let decide = |outcome| POLICY.decide(&outcome, &seen, None, 0.5);
-        assert_eq!(interpret(&PageHistory::default(), true), Outcome::SuspectedSoft404);
+        assert_eq!(
+            interpret(&PageHistory::default(), true),
+            Outcome::SuspectedSoft404
+        );
         assert_eq!(interpret(&seen, true), Outcome::NotFound);
         assert_eq!(decide(interpret(&seen, true)), Decision::Fail);
         assert!(matches!(decide(interpret(&seen, false)), Decision::Retry { .. }));
@@ -259,10 +260,7 @@ mod tests {
                 after: Duration::from_secs(30)
             }
         );
-        assert_eq!(
-            POLICY.decide(&busy, &refused(5), None, 0.0),
-            Decision::Fail
-        );
+        assert_eq!(POLICY.decide(&busy, &refused(5), None, 0.0), Decision::Fail);
     }
 
     #[test]

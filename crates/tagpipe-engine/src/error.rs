@@ -8,6 +8,9 @@ pub enum RunError {
     /// The database went away and did not come back in time, or refused.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The database could not be opened.
+    #[error("{0}")]
+    Opening(#[source] StoreError),
     /// Nothing can be fetched: no browser, for example.
     #[error("{0}")]
     Fetch(String),

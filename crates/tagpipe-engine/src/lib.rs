@@ -5,23 +5,28 @@
 //! [`Fetcher`](tagpipe_fetch::Fetcher), rules from `tagpipe-core`, and everything that is kept goes through
 //! [`Store`](tagpipe_store::Store).
 
+mod audit_logger;
 mod commit_queue;
+mod config;
 mod error;
 mod judgement;
 mod pacer;
 mod patience;
 mod pipeline;
+mod probe;
 mod progress;
 mod reader;
 mod runner;
-mod seed;
 mod settings;
 mod shutdown;
 mod summary;
 
+pub use audit_logger::AuditLogger;
+pub use config::{Config, FetchMode, USER_AGENT, is_stand_in, stand_in_pace};
 pub use error::RunError;
 pub use pipeline::{Pipeline, Start};
+pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
-pub use settings::{Budget, RunSettings, Site};
+pub use settings::{Budget, RunSettings, Site, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};
 pub use summary::{LevelSummary, RunEnd, Summary};

@@ -196,9 +196,7 @@ impl Reader {
             (None, Outcome::Empty) => Some(rows_hash(&PageRows::none(lease.kind))),
             (None, _) => None,
         };
-        let decision = self
-            .retry
-            .decide(&outcome, &lease.history, hash, fastrand::f64());
+        let decision = self.retry.decide(&outcome, &lease.history, hash, fastrand::f64());
         if decision == Decision::StopRun {
             return Ok(give_back(
                 lease,
@@ -461,7 +459,8 @@ fn count(document: &Document, effort: &mut Effort) {
 }
 
 /// What each row promises of its child page: sets a year has, copies a set or card has.
-fn promises(rows: &PageRows) -> Vec<Option<u64>> {
+/// What each row promises of its page: sets of a year, copies of a set or card.
+pub(crate) fn promises(rows: &PageRows) -> Vec<Option<u64>> {
     match rows {
         PageRows::Categories(rows) => vec![None; rows.len()],
         PageRows::Years(rows) => rows.iter().map(|row| Some(row.sets)).collect(),

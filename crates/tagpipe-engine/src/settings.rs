@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tagpipe_core::filter::Filters;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
+use tagpipe_core::profile::SiteProfile;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
 
 /// What one runner is told.
@@ -37,6 +38,36 @@ pub struct RunSettings {
     pub runner_id: String,
 }
 
+impl Default for RunSettings {
+    /// The defaults of the command line; the interval is that of the built-in profile.
+    fn default() -> RunSettings {
+        let delay = Duration::from_secs(1);
+        RunSettings {
+            concurrency: 3,
+            delay,
+            interval: SiteProfile::builtin().pace.interval,
+            retry: RetryPolicy {
+                first_pause: delay,
+                ..RetryPolicy::default()
+            },
+            filters: Filters::default(),
+            start_from: PageKind::Categories,
+            budget: Budget::default(),
+            audit_level: AuditLevel::Info,
+            audit_retention: AuditRetention::default(),
+            lease_term: Duration::from_secs(30),
+            database_patience: Duration::from_secs(60),
+            runner_id: generated_runner_id(),
+        }
+    }
+}
+
+/// A name for a runner that was given none.
+#[must_use]
+pub fn generated_runner_id() -> String {
+    format!("runner_{:08x}", fastrand::u32(..))
+}
+
 /// How much a process may do before it ends its run for now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budget {
@@ -55,4 +86,16 @@ pub struct Site {
     pub version: String,
     /// Origin, e.g. `https://my.example.com`; also the key of the site's pace.
     pub origin: String,
+}
+
+impl Site {
+    /// The site that `profile` is about.
+    #[must_use]
+    pub fn of(profile: &SiteProfile) -> Site {
+        Site {
+            profile: profile.name.clone(),
+            version: profile.version.clone(),
+            origin: profile.origin.origin().ascii_serialization(),
+        }
+    }
 }

@@ -28,6 +28,37 @@ pub enum AuditLevel {
     Critical,
 }
 
+impl AuditLevel {
+    /// Every level, lowest first.
+    pub const ALL: [AuditLevel; 5] = [
+        AuditLevel::Debug,
+        AuditLevel::Info,
+        AuditLevel::Warning,
+        AuditLevel::Error,
+        AuditLevel::Critical,
+    ];
+
+    /// The name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuditLevel::Debug => "DEBUG",
+            AuditLevel::Info => "INFO",
+            AuditLevel::Warning => "WARNING",
+            AuditLevel::Error => "ERROR",
+            AuditLevel::Critical => "CRITICAL",
+        }
+    }
+
+    /// The level with this name, in any case; `WARN` will do as well.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<AuditLevel> {
+        let name = name.to_ascii_uppercase();
+        let name = if name == "WARN" { "WARNING" } else { &name };
+        AuditLevel::ALL.into_iter().find(|level| level.as_str() == name)
+    }
+}
+
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +69,18 @@ pub enum AuditKind {
     Error,
     /// Something was obtained.
     Result,
+}
+
+impl AuditKind {
+    /// The name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuditKind::Operation => "operation",
+            AuditKind::Error => "error",
+            AuditKind::Result => "result",
+        }
+    }
 }
 
 /// One entry. The time is the database's, the runner and run are its writer's.

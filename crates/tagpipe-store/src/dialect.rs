@@ -136,6 +136,16 @@ impl Dialect {
         }
     }
 
+    /// A time column as UTC text to the millisecond, the same on both engines: `2026-11-24T07:48:09.567Z`.
+    pub(crate) fn iso(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => column.to_owned(),
+            Dialect::Postgres => {
+                format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+            }
+        }
+    }
+
     /// The moment of a row's newest reading: the statement's, and later than the stored one in any case. A clock of
     /// milliseconds can tell two readings the same time, and a corrected clock an earlier one; then comparing
     /// `first_seen_at` and `changed_at` with it would call an old row new.
@@ -158,6 +168,14 @@ impl Dialect {
             Dialect::Postgres => {
                 format!("CAST(least(coalesce(sum({expression}), 0), 9223372036854775807) AS bigint)")
             }
+        }
+    }
+
+    /// `column` compared byte by byte, as SQLite does: PostgreSQL's order depends on its locale.
+    pub(crate) fn by_bytes(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => column.to_owned(),
+            Dialect::Postgres => format!("{column} COLLATE \"C\""),
         }
     }
 

@@ -8,6 +8,7 @@
 //! - Times are written by the database's clock alone, in one format.
 
 pub mod audit;
+pub mod audit_query;
 mod catalogue;
 mod commit;
 mod connect;
@@ -17,8 +18,10 @@ pub mod entities;
 mod error;
 mod frontier;
 mod migrations;
+pub mod monitor;
 mod pace;
 mod reconcile;
+pub mod retry;
 mod runs;
 mod subjects;
 #[cfg(feature = "testing")]

@@ -78,7 +78,7 @@ impl Failure {
         }
     }
 
-    /// A failure of the store before anything was begun.
+    /// A failure of the store before anything was begun: nothing is lost, so the database did not go away.
     pub(crate) fn opening(error: &StoreError) -> Failure {
         Failure::could_not_run(error.to_string())
     }

@@ -10,11 +10,18 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(SqlMigration {
-            name: "m0001_initial",
-            up: include_str!("m0001_initial.sql"),
-            down: include_str!("m0001_initial_down.sql"),
-        })]
+        vec![
+            Box::new(SqlMigration {
+                name: "m0001_initial",
+                up: include_str!("m0001_initial.sql"),
+                down: include_str!("m0001_initial_down.sql"),
+            }),
+            Box::new(SqlMigration {
+                name: "m0002_audit_lookups",
+                up: include_str!("m0002_audit_lookups.sql"),
+                down: include_str!("m0002_audit_lookups_down.sql"),
+            }),
+        ]
     }
 }
 

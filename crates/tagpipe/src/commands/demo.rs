@@ -4,20 +4,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Rendering, RunningDemo};
-use tagpipe_engine::{RunEnd, Start};
+use tagpipe_engine::{Config, FetchMode, RunEnd, Start};
 use tagpipe_fetch::find_chromium;
-use tagpipe_store::{DatabaseUrl, Store};
+use tagpipe_store::DatabaseUrl;
 use url::Url;
 
-use super::run::{Ended, Stores, execute};
+use super::run::{Ended, execute};
 use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use crate::report::{Display, grouped, print_summary};
-use crate::settings::{
-    FetchChoice, Merged, RunConfig, database_url, log_format, log_level, run_config, stand_in_pace,
-};
+use crate::settings::{Merged, database_url, log_format, log_level};
 
 /// Where the demo keeps its data: its own file, made anew each time.
 const DEMO_FILE: &str = "tagpipe-demo.db";
@@ -42,7 +41,7 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
             site.site_url()
         );
     }
-    let ended = read_site(&site, database.clone(), FetchChoice::Http, &display).await?;
+    let ended = read_site(&site, database.clone(), FetchMode::Http, &display).await?;
     site.stop().await;
     let mut exit = Exit::of_run(&ended.summary.end, ended.terminated);
     print_summary(&ended.summary, exit, &database, global)?;
@@ -71,44 +70,29 @@ async fn start_site(seed: u64, pages: u64, rendering: Rendering) -> Result<Runni
 async fn read_site(
     site: &RunningDemo,
     database: DatabaseUrl,
-    fetch: FetchChoice,
+    fetch: FetchMode,
     display: &Display,
 ) -> Result<Ended, Failure> {
     let origin = Url::parse(&site.site_url()).map_err(|error| Failure::could_not_run(error.to_string()))?;
-    let mut config: RunConfig = run_config(&Merged::defaults())?;
-    config.profile = config.profile.with_origin(origin);
-    config.profile.pace = stand_in_pace(config.profile.pace);
+    let mut config = Config::for_profile(SiteProfile::builtin().with_origin(origin));
+    config.database = database;
     config.fetch = fetch;
     config.run.delay = std::time::Duration::ZERO;
-    config.run.interval = std::time::Duration::ZERO;
     config.run.concurrency = 4;
-    let main = Store::open(&database, true)
-        .await
-        .map_err(|error| Failure::opening(&error))?;
-    execute(
-        &config,
-        Stores {
-            main,
-            parents: None,
-            dry_run: false,
-        },
-        Start::New,
-        display,
-    )
-    .await
+    execute(config, Start::New, display).await
 }
 
 /// The real case: pages that a script paints. Needs Chromium, and says so if there is none.
 async fn show_rendered(seed: u64, display: &Display) -> Result<Exit, Failure> {
     if find_chromium(None).is_err() {
         println!(
-            "\nWith Chromium installed (apt-get install chromium) the demo also reads script-rendered pages."
+            "\nWith Chromium installed (`apt-get install chromium`) the demo also reads script-rendered pages."
         );
         return Ok(Exit::Done);
     }
     let site = start_site(seed, RENDERED_PAGES, Rendering::Script).await?;
     let started = Instant::now();
-    let ended = read_site(&site, DatabaseUrl::Memory, FetchChoice::Browser, display).await?;
+    let ended = read_site(&site, DatabaseUrl::Memory, FetchMode::Browser, display).await?;
     site.stop().await;
     println!(
         "\nthe same through Chromium: {} script-rendered pages, {} rows, {}, in {:.1} s",

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tagpipe_core::filter::{Filters, InvalidFilter, NameFilter, YearFilter};
 use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
-use tagpipe_core::profile::{PaceAdvice, SiteProfile};
-use tagpipe_engine::{Budget, RunSettings};
+use tagpipe_core::profile::SiteProfile;
+use tagpipe_engine::{
+    Budget, Config, FetchMode, RunSettings, generated_runner_id, is_stand_in, stand_in_pace,
+};
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
 use url::Url;
@@ -16,29 +18,11 @@ use url::Url;
 use super::sources::{Merged, Origin, Sourced};
 use crate::exit::Failure;
 
-/// How pages are fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FetchChoice {
-    Auto,
-    Http,
-    Browser,
-}
-
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Pretty,
     Json,
-}
-
-/// Everything that `run` is told.
-#[derive(Debug)]
-pub(crate) struct RunConfig {
-    pub(crate) database: DatabaseUrl,
-    pub(crate) profile: SiteProfile,
-    pub(crate) fetch: FetchChoice,
-    pub(crate) browser: Option<PathBuf>,
-    pub(crate) run: RunSettings,
 }
 
 /// Pauses begin with the delay, but never with less than this.
@@ -48,7 +32,7 @@ const FIRST_PAUSE_MIN: Duration = Duration::from_millis(100);
 const TIME_MAX: Duration = Duration::from_secs(10_000_000_000);
 
 /// Checks everything that `run` needs.
-pub(crate) fn run_config(merged: &Merged) -> Result<RunConfig, Failure> {
+pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     let profile = profile(merged)?;
     let delay = seconds(merged, "delay", 0.0..=3600.0)?;
     let retry = RetryPolicy {
@@ -79,7 +63,9 @@ pub(crate) fn run_config(merged: &Merged) -> Result<RunConfig, Failure> {
         database_patience: seconds(merged, "database_patience", 1.0..=86_400.0)?,
         runner_id: runner_id(merged)?,
     };
-    Ok(RunConfig {
+    Ok(Config {
+        migrate: true,
+        dry_run: false,
         database: database_url(merged)?,
         fetch: fetch(merged)?,
         browser: merged.get("browser").map(|browser| PathBuf::from(&browser.text)),
@@ -146,11 +132,11 @@ pub(crate) fn log_format(merged: &Merged) -> Result<LogFormat, Failure> {
     }
 }
 
-fn fetch(merged: &Merged) -> Result<FetchChoice, Failure> {
+fn fetch(merged: &Merged) -> Result<FetchMode, Failure> {
     match merged.get("fetch").map(|fetch| fetch.text.as_str()) {
-        None | Some("auto") => Ok(FetchChoice::Auto),
-        Some("http") => Ok(FetchChoice::Http),
-        Some("browser") => Ok(FetchChoice::Browser),
+        None | Some("auto") => Ok(FetchMode::Auto),
+        Some("http") => Ok(FetchMode::Http),
+        Some("browser") => Ok(FetchMode::Browser),
         Some(_) => Err(merged.wrong("fetch")),
     }
 }
@@ -184,17 +170,6 @@ fn profile(merged: &Merged) -> Result<SiteProfile, Failure> {
     Ok(profile)
 }
 
-/// A brake for a site on this machine: it closes and opens as the real one does, in a small part of its time.
-pub(crate) fn stand_in_pace(pace: PaceAdvice) -> PaceAdvice {
-    PaceAdvice {
-        interval: Duration::ZERO,
-        brake_first: pace.brake_first / 100,
-        brake_most: pace.brake_most / 1500,
-        brake_ease: pace.brake_ease / 4,
-        ..pace
-    }
-}
-
 /// The site's interval: what the user asked for, else the profile's advice.
 fn interval(merged: &Merged, profile: &SiteProfile) -> Result<Duration, Failure> {
     if merged.get("max_rate").is_some() {
@@ -206,17 +181,6 @@ fn interval(merged: &Merged, profile: &SiteProfile) -> Result<Duration, Failure>
     } else {
         profile.pace.interval
     })
-}
-
-/// Whether the site is on this machine. A profile's advice is about its own site; a stand-in for it, such as
-/// the demo site, needs no such care.
-fn is_stand_in(profile: &SiteProfile) -> bool {
-    match profile.origin.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn filters(merged: &Merged) -> Result<Filters, Failure> {
@@ -253,7 +217,7 @@ fn retention(merged: &Merged) -> Result<AuditRetention, Failure> {
 
 fn runner_id(merged: &Merged) -> Result<String, Failure> {
     let Some(given) = merged.get("runner_id") else {
-        return Ok(format!("runner_{:08x}", fastrand::u32(..)));
+        return Ok(generated_runner_id());
     };
     let fits = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
     if given.text.is_empty() || given.text.len() > 64 || !given.text.chars().all(fits) {

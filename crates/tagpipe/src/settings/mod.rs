@@ -5,7 +5,5 @@ mod checked;
 mod known;
 mod sources;
 
-pub(crate) use checked::{
-    FetchChoice, LogFormat, RunConfig, database_url, log_format, log_level, run_config, stand_in_pace,
-};
+pub(crate) use checked::{LogFormat, database_url, log_format, log_level, run_config};
 pub(crate) use sources::{Given, Merged};

@@ -63,13 +63,6 @@ impl Merged {
         Ok(merged)
     }
 
-    /// The defaults alone, whatever else is set: for the demo, which is the same for everybody.
-    pub(crate) fn defaults() -> Merged {
-        let mut merged = Merged::default();
-        merged.add_defaults();
-        merged
-    }
-
     /// The value of a setting.
     pub(crate) fn get(&self, key: &str) -> Option<&Sourced> {
         self.values.get(key)

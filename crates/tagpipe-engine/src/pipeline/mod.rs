@@ -1,0 +1,328 @@
+//! One run from its start, or from where it was left, to its summary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tagpipe_core::profile::SiteProfile;
+use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
+use tagpipe_store::contract::RunId;
+use tagpipe_store::{DatabaseUrl, Discrepancy, Resumed, RunnerIdentity, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::error::RunError;
+use crate::pacer::Pacer;
+use crate::patience::patiently;
+use crate::progress::Progress;
+use crate::reader::Reader;
+use crate::runner::{Halt, Runner};
+use crate::settings::{RunSettings, Site};
+use crate::shutdown::Shutdown;
+use crate::summary::{RunEnd, Summary};
+use beginning::host_name;
+
+mod beginning;
+mod closing;
+mod seed;
+
+/// Disagreements looked at in one round of verification, of each kind.
+const DISAGREEMENTS_MAX: u32 = 10_000;
+/// How long a stop at once waits for the leases to be given back.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// A new run.
+    New,
+    /// The given run, or the newest that did not come to its end.
+    Resume(Option<RunId>),
+}
+
+/// One runner, ready to work on a run.
+pub struct Pipeline {
+    store: Store,
+    /// Where `--start-from` finds its parents: the store itself, except in a dry run.
+    parents: Store,
+    profile: Arc<SiteProfile>,
+    fetcher: Arc<dyn Fetcher>,
+    /// How `robots.txt` is asked for.
+    http: HttpSettings,
+    settings: RunSettings,
+    dry_run: bool,
+    progress: watch::Sender<Progress>,
+}
+
+/// The database of a run, and the one its parents are taken from. A dry run keeps its rows in memory and only reads
+/// what is stored.
+async fn open_stores(config: &Config) -> Result<(Store, Store), RunError> {
+    if !config.dry_run {
+        let store = Store::open(&config.database, config.migrate)
+            .await
+            .map_err(RunError::Opening)?;
+        return Ok((store.clone(), store));
+    }
+    let memory = Store::open(&DatabaseUrl::Memory, true)
+        .await
+        .map_err(RunError::Opening)?;
+    let stored = Store::open_read_only(&config.database)
+        .await
+        .map_err(RunError::Opening)?;
+    let parents = stored.unwrap_or_else(|| memory.clone());
+    Ok((memory, parents))
+}
+
+impl Pipeline {
+    /// A runner with its database open and its fetcher at hand.
+    ///
+    /// # Errors
+    /// [`RunError::Opening`] when the database cannot be used, [`RunError::Fetch`] when there is no Chromium and
+    /// the site needs one.
+    pub async fn open(config: Config) -> Result<Pipeline, RunError> {
+        let stores = open_stores(&config).await?;
+        let fetcher = config
+            .fetcher()
+            .map_err(|error| RunError::Fetch(error.to_string()))?;
+        Ok(Pipeline::assemble(config, stores, fetcher))
+    }
+
+    /// The same with a fetcher of the caller's own.
+    ///
+    /// # Errors
+    /// [`RunError::Opening`].
+    pub async fn open_with(config: Config, fetcher: Arc<dyn Fetcher>) -> Result<Pipeline, RunError> {
+        let stores = open_stores(&config).await?;
+        Ok(Pipeline::assemble(config, stores, fetcher))
+    }
+
+    fn assemble(config: Config, (store, parents): (Store, Store), fetcher: Arc<dyn Fetcher>) -> Pipeline {
+        Pipeline {
+            store,
+            parents,
+            http: config.http_settings(),
+            profile: Arc::new(config.profile),
+            fetcher,
+            settings: config.run,
+            dry_run: config.dry_run,
+            progress: watch::Sender::new(Progress::new()),
+        }
+    }
+
+    /// What it keeps its data in; of a dry run one in memory.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Ends everything it started: browser and connections.
+    pub async fn close(self) {
+        self.fetcher.close().await;
+        self.parents.close().await;
+        self.store.close().await;
+    }
+
+    /// How far the run is, while it runs.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Reads until the run is done or something stops it.
+    ///
+    /// # Errors
+    /// When the run could not be started, or the database went away. What was committed stays.
+    pub async fn run(&mut self, start: Start, shutdown: &Shutdown) -> Result<Summary, RunError> {
+        let started = Instant::now();
+        let site = self.site();
+        let record = match start {
+            Start::New => None,
+            Start::Resume(id) => Some(self.find_run(id).await?),
+        };
+        if let Some(record) = &record {
+            self.adopt_settings(record, &site)?;
+        }
+        let pacer = self.open_pacer(&site, shutdown).await?;
+        let robots = match self.read_robots(&pacer, shutdown).await? {
+            Ok(robots) => robots,
+            Err(refused) => return Ok(refused),
+        };
+        let (run, resumed) = match record {
+            Some(record) => (record.id, Some(self.take_up(record.id).await?)),
+            None => (self.begin(&site).await?, None),
+        };
+        self.work(run, resumed, pacer, robots, shutdown, started).await
+    }
+
+    fn site(&self) -> Site {
+        Site::of(&self.profile)
+    }
+
+    async fn open_pacer(&self, site: &Site, shutdown: &Shutdown) -> Result<Pacer, RunError> {
+        Ok(Pacer::open(
+            self.store.clone(),
+            site,
+            self.profile.pace.clone(),
+            &self.settings,
+            shutdown.clone(),
+        )
+        .await?)
+    }
+
+    /// Reads `robots.txt`, patiently: a site that cannot say what it allows is not read.
+    async fn read_robots(
+        &mut self,
+        pacer: &Pacer,
+        shutdown: &Shutdown,
+    ) -> Result<Result<Robots, Summary>, RunError> {
+        let mut failures = 0;
+        loop {
+            if pacer.permit(false).await?.is_none() {
+                return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
+            }
+            let error = match Robots::read(&self.http, &self.profile.origin).await {
+                Ok(robots) => return Ok(Ok(robots)),
+                Err(FetchError::Unavailable(reason)) => return Err(RunError::Fetch(reason)),
+                Err(FetchError::Outcome(outcome)) => outcome,
+            };
+            if failures >= self.settings.retry.max_retries || shutdown.requested() != crate::StopRequest::None
+            {
+                if error.cause().is_refusal() {
+                    let reason = format!("robots.txt could not be read: {error}");
+                    return Ok(Err(self.empty_summary(RunEnd::KeptRefusing(reason))));
+                }
+                let origin = self.profile.origin.as_str();
+                return Err(RunError::Fetch(format!(
+                    "cannot read {origin}robots.txt: {error}; is the address right and the network up?"
+                )));
+            }
+            tracing::warn!("robots.txt could not be read, trying again: {error}");
+            let pause = self.settings.retry.pause(failures, fastrand::f64());
+            sleep(error.retry_after().unwrap_or(pause)).await;
+            failures += 1;
+        }
+    }
+
+    async fn work(
+        &mut self,
+        run: RunId,
+        resumed: Option<Resumed>,
+        mut pacer: Pacer,
+        robots: Robots,
+        shutdown: &Shutdown,
+        started: Instant,
+    ) -> Result<Summary, RunError> {
+        if let Some(delay) = robots.crawl_delay() {
+            pacer.keep_at_least(delay);
+        }
+        let interval_s = pacer.least_interval().as_secs_f64();
+        let identity = self.register(run).await?;
+        self.audit_operation(
+            run,
+            "run_started",
+            "run started",
+            self.stored_config(&self.site()),
+        )
+        .await?;
+        let counts = self.store.frontier_counts(run).await?;
+        self.progress.send_modify(|progress| {
+            progress.count_frontier(&counts);
+            progress.phase = "reading";
+        });
+        let reader = Arc::new(Reader {
+            profile: Arc::clone(&self.profile),
+            fetcher: Arc::clone(&self.fetcher),
+            robots,
+            pacer,
+            filters: self.settings.filters.clone(),
+            retry: self.settings.retry,
+            audit_level: self.settings.audit_level,
+        });
+        let mut runner = Runner {
+            store: self.store.clone(),
+            run,
+            instance: identity.instance.clone(),
+            settings: &self.settings,
+            reader,
+            progress: &self.progress,
+            shutdown,
+            started,
+            begun: 0,
+        };
+        let (halt, disagreements) = self.drive_and_verify(run, &mut runner).await?;
+        if halt == Halt::Aborted {
+            // Nobody wants to wait now: what cannot be given back quickly comes back when its lease runs out.
+            let _ = timeout(ABORT_PATIENCE, self.store.take_back(run, &identity.instance)).await;
+        }
+        self.store.end_runner(&identity.instance, false).await?;
+        let mut summary = self
+            .summarise(run, resumed, halt, &disagreements, started)
+            .await?;
+        summary.interval_s = interval_s;
+        self.write_end(&summary, &disagreements).await?;
+        Ok(summary)
+    }
+
+    /// Reads until the frontier is drained, then once more what the sums put in doubt.
+    async fn drive_and_verify(
+        &self,
+        run: RunId,
+        runner: &mut Runner<'_>,
+    ) -> Result<(Halt, Vec<Discrepancy>), RunError> {
+        loop {
+            let halt = runner.drive().await?;
+            // A budget that was spent on the very last page leaves nothing open: the sums are still to be compared.
+            let is_drained = halt == Halt::Drained || self.store.frontier_counts(run).await?.open() == 0;
+            if !is_drained || halt == Halt::Interrupted || halt == Halt::Aborted {
+                return Ok((halt, Vec::new()));
+            }
+            let halt = Halt::Drained;
+            self.progress
+                .send_modify(|progress| progress.phase = "checking sums");
+            let disagreements = self
+                .patiently("compare sums", || {
+                    self.store.disagreements(run, DISAGREEMENTS_MAX)
+                })
+                .await?;
+            if disagreements.is_empty() {
+                return Ok((halt, disagreements));
+            }
+            let again = self
+                .patiently("verify sums", || self.store.verify_again(run, &disagreements))
+                .await?;
+            if again == 0 {
+                return Ok((halt, disagreements));
+            }
+            tracing::info!(
+                run,
+                pages = again,
+                "{} sums disagree: reading their pages once more",
+                disagreements.len()
+            );
+            let counts = self.store.frontier_counts(run).await?;
+            self.progress.send_modify(|progress| {
+                progress.count_frontier(&counts);
+                progress.phase = "verifying";
+            });
+        }
+    }
+
+    async fn patiently<T, F>(&self, what: &str, action: impl FnMut() -> F) -> Result<T, RunError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        Ok(patiently(self.settings.database_patience, what, action).await?)
+    }
+
+    async fn register(&self, run: RunId) -> Result<RunnerIdentity, RunError> {
+        let identity = RunnerIdentity {
+            instance: Uuid::new_v4().to_string(),
+            runner_id: self.settings.runner_id.clone(),
+            host: host_name(),
+            pid: std::process::id(),
+        };
+        self.store.register_runner(run, &identity).await?;
+        Ok(identity)
+    }
+}

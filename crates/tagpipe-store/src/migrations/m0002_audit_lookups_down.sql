@@ -1,0 +1,2 @@
+DROP INDEX audit_logs_by_runner;
+DROP INDEX audit_logs_by_page;
