@@ -19,6 +19,7 @@ mod reader;
 mod runner;
 mod settings;
 mod shutdown;
+mod status;
 mod summary;
 
 pub use audit_logger::AuditLogger;
@@ -29,4 +30,5 @@ pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
 pub use settings::{Budget, RunSettings, Site, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};
+pub use status::{RunStatus, Status, run_status, status};
 pub use summary::{LevelSummary, RunEnd, Summary};

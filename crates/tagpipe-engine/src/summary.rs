@@ -1,5 +1,7 @@
 //! What a run came to, as everybody is told: table, JSON, `runs.summary` and exit code say the same.
 
+use std::fmt;
+
 use serde::Serialize;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_core::model::PageKind;
@@ -40,6 +42,19 @@ impl RunEnd {
             RunEnd::Reconciled => RunState::Reconciled,
             RunEnd::PagesFailed | RunEnd::Disputed => RunState::Disputed,
             _ => RunState::Interrupted,
+        }
+    }
+}
+
+impl fmt::Display for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunEnd::Reconciled => f.write_str("reconciled"),
+            RunEnd::PagesFailed => f.write_str("finished, some pages failed"),
+            RunEnd::Disputed => f.write_str("disputed, sums do not agree"),
+            RunEnd::BudgetSpent(reason) => write!(f, "stopped after {reason}"),
+            RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) => f.write_str(reason),
+            RunEnd::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -84,6 +84,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// A failure of the store while it was looked at.
+    pub(crate) fn reading(error: &StoreError) -> Failure {
+        let exit = match error {
+            StoreError::Unavailable(_) => Exit::DatabaseGone,
+            _ => Exit::CouldNotRun,
+        };
+        Failure {
+            exit,
+            message: error.to_string(),
+        }
+    }
+}
+
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
         let exit = match &error {

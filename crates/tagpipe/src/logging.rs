@@ -44,6 +44,16 @@ pub(crate) fn start(level: AuditLevel, format: LogFormat, quiet: bool, bars: &Mu
     };
 }
 
+/// The same for commands without progress: only what deserves a look, unless DEBUG was asked for.
+pub(crate) fn start_plain(level: AuditLevel, format: LogFormat) {
+    let level = if level == AuditLevel::Debug {
+        level
+    } else {
+        level.max(AuditLevel::Warning)
+    };
+    start(level, format, true, &MultiProgress::new());
+}
+
 fn colours_wanted() -> bool {
     match anstream::ColorChoice::global() {
         anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => true,

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod exit;
 mod logging;
+mod output;
 mod report;
 mod settings;
 
@@ -13,7 +14,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, DbCommand, ProfileCommand};
+use tagpipe_store::audit::AuditLevel;
+
+use crate::cli::{Cli, Command, ConfigCommand, DbCommand, ProfileCommand, RunCommand};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -37,12 +40,33 @@ fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let Cli { command, global, .. } = cli;
     match command {
-        Command::Run(arguments) => commands::run::run(&global, &arguments).await,
+        Command::Run(arguments) => match arguments.command {
+            Some(RunCommand::Show { run }) => commands::runs::show(&global, run).await,
+            None => commands::run::run(&global, &arguments).await,
+        },
         Command::Demo(arguments) => commands::demo::demo(&global, &arguments).await,
         Command::DemoSite(arguments) => commands::demo_site::demo_site(&global, &arguments).await,
-        Command::Db(DbCommand::Migrate) => commands::db::migrate(&global).await,
+        Command::Status(arguments) => commands::status::status(&global, &arguments).await,
+        Command::Runs(arguments) => commands::runs::runs(&global, &arguments).await,
+        Command::Audit(arguments) => commands::audit::audit(&global, &arguments, None).await,
+        Command::Errors(arguments) => {
+            commands::audit::audit(&global, &arguments, Some(AuditLevel::Error)).await
+        }
+        Command::Retry(arguments) => commands::retry::retry(&global, &arguments).await,
+        Command::Probe(arguments) => commands::probe::probe(&global, &arguments).await,
+        Command::Doctor(arguments) => commands::doctor::doctor(&global, &arguments).await,
+        Command::Config(ConfigCommand::Show { changed }) => commands::config::show(&global, changed),
         Command::Profile(ProfileCommand::Show) => commands::profile::show(),
         Command::Profile(ProfileCommand::Check { file }) => commands::profile::check(&file),
+        Command::Profile(ProfileCommand::Try {
+            file,
+            page,
+            level,
+            url,
+        }) => commands::profile::try_page(&file, &page, level.as_deref(), url.as_deref(), global.json),
+        Command::Db(DbCommand::Migrate) => commands::db::migrate(&global).await,
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { to } => commands::manual::man(to.as_deref()),
     }
 }
 

@@ -116,8 +116,11 @@ impl Pipeline {
                 Liveness::Elsewhere => {}
             }
         }
-        // A run that ended disputed is taken up for what was wrong with it: pages given up, sums that disagreed.
-        taken_back += self.store.reopen_failed(run).await?;
+        // A run that came to its end is taken up for what was wrong with it: pages given up, sums that disagreed. One
+        // that did not, or whose pages somebody chose with `tagpipe retry`, first goes on with what is open.
+        if self.store.frontier_counts(run).await?.open() == 0 {
+            taken_back += self.store.reopen_failed(run).await?;
+        }
         self.store.allow_verification(run).await?;
         let counts = self.store.frontier_counts(run).await?;
         let resumed = Resumed {

@@ -97,7 +97,7 @@ impl Pipeline {
         self.audit_operation(
             summary.run_id,
             "run_ended",
-            &format!("run ended: {:?}", summary.end),
+            &format!("run ended: {}", summary.end),
             stored.clone(),
         )
         .await?;

@@ -4,6 +4,7 @@ use tagpipe_store::Store;
 
 use crate::cli::GlobalArguments;
 use crate::exit::{Exit, Failure};
+use crate::output::say;
 use crate::settings::{Merged, database_url};
 
 /// Brings the schema up to date and says what was done.
@@ -18,14 +19,14 @@ pub(crate) async fn migrate(global: &GlobalArguments) -> Result<Exit, Failure> {
         .map_err(|error| Failure::opening(&error))?;
     store.close().await;
     if global.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "database": url.to_string(), "applied": pending })
         );
     } else if pending.is_empty() {
-        println!("{url}: the schema is up to date");
+        say!("{url}: the schema is up to date");
     } else {
-        println!("{url}: applied {}", pending.join(", "));
+        say!("{url}: applied {}", pending.join(", "));
     }
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ use super::run::{Ended, execute};
 use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging;
+use crate::output::say;
 use crate::report::{Display, grouped, print_summary};
 use crate::settings::{Merged, database_url, log_format, log_level};
 
@@ -35,7 +36,7 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
     };
     let site = start_site(arguments.seed, arguments.pages, Rendering::Server).await?;
     if !is_quiet {
-        println!(
+        say!(
             "demo site with {} pages at {}/pop-report",
             grouped(site.world().page_count()),
             site.site_url()
@@ -49,7 +50,7 @@ pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) ->
         exit = show_rendered(arguments.seed, &display).await?;
     }
     if !is_quiet {
-        print_next_steps(&database);
+        print_next_steps(&database)?;
     }
     Ok(exit)
 }
@@ -85,7 +86,7 @@ async fn read_site(
 /// The real case: pages that a script paints. Needs Chromium, and says so if there is none.
 async fn show_rendered(seed: u64, display: &Display) -> Result<Exit, Failure> {
     if find_chromium(None).is_err() {
-        println!(
+        say!(
             "\nWith Chromium installed (`apt-get install chromium`) the demo also reads script-rendered pages."
         );
         return Ok(Exit::Done);
@@ -94,7 +95,7 @@ async fn show_rendered(seed: u64, display: &Display) -> Result<Exit, Failure> {
     let started = Instant::now();
     let ended = read_site(&site, DatabaseUrl::Memory, FetchMode::Browser, display).await?;
     site.stop().await;
-    println!(
+    say!(
         "\nthe same through Chromium: {} script-rendered pages, {} rows, {}, in {:.1} s",
         grouped(ended.summary.pages(|level| level.completed)),
         grouped(ended.summary.rows.new),
@@ -124,17 +125,18 @@ fn fresh_file(path: &Path) -> Result<DatabaseUrl, Failure> {
     Ok(DatabaseUrl::Sqlite(path.to_owned()))
 }
 
-fn print_next_steps(database: &DatabaseUrl) {
+fn print_next_steps(database: &DatabaseUrl) -> Result<(), Failure> {
     let DatabaseUrl::Sqlite(path) = database else {
-        return;
+        return Ok(());
     };
     let path = path.display();
-    println!("\nLook at it:");
-    println!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
-    println!(
+    say!("\nLook at it:");
+    say!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
+    say!(
         "  sqlite3 {path} \"SELECT grade_text, cert_number FROM grade_rows WHERE cert_number = 'X3032464'\""
     );
-    println!("  sqlite3 {path} \"SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10\"");
-    println!("Read the real report, one year of one sport first:");
-    println!("  tagpipe run --categories Hockey --year-filter 1989");
+    say!("  sqlite3 {path} \"SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 10\"");
+    say!("Read the real report, one year of one sport first:");
+    say!("  tagpipe run --categories Hockey --year-filter 1989");
+    Ok(())
 }

@@ -4,6 +4,7 @@ use tagpipe_demo::{DemoConfig, DemoSite, Faults, Rendering};
 
 use crate::cli::{DemoSiteArguments, GlobalArguments, RenderingChoice};
 use crate::exit::{Exit, Failure};
+use crate::output::say;
 
 /// Serves until somebody asks to stop.
 pub(crate) async fn demo_site(
@@ -20,18 +21,18 @@ pub(crate) async fn demo_site(
             ))
         })?;
     if global.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "site": demo.site_url(), "admin": demo.admin_url(), "pages": demo.world().page_count() })
         );
     } else {
-        println!(
+        say!(
             "site    {}/pop-report   ({} pages)",
             demo.site_url(),
             demo.world().page_count()
         );
-        println!("truth   {}/truth/summary", demo.admin_url());
-        println!(
+        say!("truth   {}/truth/summary", demo.admin_url());
+        say!(
             "read it with: tagpipe run --base-url {} --delay 0 --fetch {}",
             demo.site_url(),
             match arguments.rendering {
@@ -39,7 +40,7 @@ pub(crate) async fn demo_site(
                 RenderingChoice::Script => "browser",
             }
         );
-        println!("Ctrl-C stops it");
+        say!("Ctrl-C stops it");
     }
     let exit = super::run::wait_for_signal().await;
     demo.stop().await;

@@ -1,7 +1,16 @@
 //! The commands, one file each.
 
+pub(crate) mod audit;
+pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod demo_site;
+pub(crate) mod doctor;
+mod looking;
+pub(crate) mod manual;
+pub(crate) mod probe;
 pub(crate) mod profile;
+pub(crate) mod retry;
 pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod status;

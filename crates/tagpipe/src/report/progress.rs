@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::summary::grouped;
+use crate::output::duration;
 
 /// How often bars are redrawn.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -142,13 +143,4 @@ fn line(progress: &Progress) -> String {
         ));
     }
     line
-}
-
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
 }

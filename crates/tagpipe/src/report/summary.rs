@@ -7,6 +7,7 @@ use tagpipe_store::DatabaseUrl;
 
 use crate::cli::GlobalArguments;
 use crate::exit::{Exit, Failure};
+use crate::output::{print, print_json};
 
 /// Prints the summary in the form asked for.
 pub(crate) fn print_summary(
@@ -20,9 +21,9 @@ pub(crate) fn print_summary(
             serde_json::to_value(summary).map_err(|error| Failure::could_not_run(error.to_string()))?;
         value["database"] = database.to_string().into();
         value["exit_code"] = (exit as u8).into();
-        println!("{value}");
+        return print_json(&value);
     } else if !global.quiet {
-        print!("{}", table(summary, database));
+        return print(&table(summary, database));
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ const TIME_MAX: Duration = Duration::from_secs(10_000_000_000);
 /// Checks everything that `run` needs.
 pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     let profile = profile(merged)?;
+    time_zone(merged)?;
+    check_schedule(merged)?;
+    seconds(merged, "health_check_interval", 1.0..=86_400.0)?;
     let delay = seconds(merged, "delay", 0.0..=3600.0)?;
     let retry = RetryPolicy {
         max_retries: number(merged, "max_retries", 0..=100)?,
@@ -113,14 +116,7 @@ pub(crate) fn log_level(merged: &Merged) -> Result<AuditLevel, Failure> {
     let text = merged
         .get("log_level")
         .map_or("INFO", |level| level.text.as_str());
-    match text.to_ascii_uppercase().as_str() {
-        "DEBUG" => Ok(AuditLevel::Debug),
-        "INFO" => Ok(AuditLevel::Info),
-        "WARNING" | "WARN" => Ok(AuditLevel::Warning),
-        "ERROR" => Ok(AuditLevel::Error),
-        "CRITICAL" => Ok(AuditLevel::Critical),
-        _ => Err(merged.wrong("log_level")),
-    }
+    AuditLevel::from_name(text).ok_or_else(|| merged.wrong("log_level"))
 }
 
 /// How logs are written.
@@ -257,10 +253,16 @@ fn seconds(merged: &Merged, key: &str, range: std::ops::RangeInclusive<f64>) -> 
     fraction(merged, key, range).map(Duration::from_secs_f64)
 }
 
-/// A time such as `90`, `90s`, `30m`, `8h` or `2d`.
 fn time(merged: &Merged, key: &str) -> Result<Duration, Failure> {
-    let wrong = || merged.wrong(key);
-    let text = merged.get(key).map_or("", |value| value.text.trim());
+    merged
+        .get(key)
+        .and_then(|value| parse_time(&value.text))
+        .ok_or_else(|| merged.wrong(key))
+}
+
+/// A time such as `90`, `90s`, `30m`, `8h` or `2d`; more than nothing.
+pub(crate) fn parse_time(text: &str) -> Option<Duration> {
+    let text = text.trim();
     let unit_at = text
         .find(|character: char| character.is_ascii_alphabetic())
         .unwrap_or(text.len());
@@ -270,12 +272,29 @@ fn time(merged: &Merged, key: &str) -> Result<Duration, Failure> {
         "m" => 60.0,
         "h" => 3600.0,
         "d" => 86_400.0,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-    let time = Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())?;
-    if time.is_zero() || time > TIME_MAX {
-        return Err(wrong());
+    let number: f64 = number.trim().parse().ok()?;
+    let time = Duration::try_from_secs_f64(number * factor).ok()?;
+    (!time.is_zero() && time <= TIME_MAX).then_some(time)
+}
+
+/// The time zone of schedules.
+pub(crate) fn time_zone(merged: &Merged) -> Result<String, Failure> {
+    let name = merged.get("timezone").map_or("UTC", |zone| zone.text.as_str());
+    jiff::tz::TimeZone::get(name).map_err(|_| merged.wrong("timezone"))?;
+    Ok(name.to_owned())
+}
+
+/// When runs begin by themselves: `None` for never. Used by `tagpipe serve`, checked by everybody.
+fn check_schedule(merged: &Merged) -> Result<(), Failure> {
+    let text = merged
+        .get("schedule")
+        .map_or("disabled", |schedule| schedule.text.as_str());
+    if text.eq_ignore_ascii_case("disabled") {
+        return Ok(());
     }
-    Ok(time)
+    text.parse::<croner::Cron>()
+        .map_err(|_| merged.wrong("schedule"))?;
+    Ok(())
 }

@@ -126,6 +126,24 @@ pub(crate) const KNOWN: &[Known] = &[
         None,
         "a whole number of at least 1; all entries are kept if it is not set",
     ),
+    known(
+        "schedule",
+        Some("PIPELINE_SCHEDULE"),
+        Some("disabled"),
+        "`disabled` or five cron fields, e.g. 0 2 * * 0",
+    ),
+    known(
+        "timezone",
+        Some("PIPELINE_TIMEZONE"),
+        Some("UTC"),
+        "a time zone such as UTC or Europe/Berlin",
+    ),
+    known(
+        "health_check_interval",
+        Some("HEALTH_CHECK_INTERVAL"),
+        Some("30"),
+        "seconds from 1 to 86400",
+    ),
     known("database_patience", None, Some("60"), "seconds from 1 to 86400"),
     known("lease_term", None, Some("30"), "seconds from 1 to 3600"),
 ];
@@ -137,9 +155,17 @@ pub(crate) fn by_key(key: &str) -> Option<&'static Known> {
 
 /// The known key most like `wrong`, if one is near.
 pub(crate) fn nearest(wrong: &str) -> Option<&'static str> {
-    KNOWN
-        .iter()
-        .map(|known| (distance(wrong, known.key), known.key))
+    nearest_of(wrong, KNOWN.iter().map(|known| known.key))
+}
+
+/// The known environment variable most like `wrong`, if one is near.
+pub(crate) fn nearest_variable(wrong: &str) -> Option<&'static str> {
+    nearest_of(wrong, KNOWN.iter().filter_map(|known| known.variable))
+}
+
+fn nearest_of(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    names
+        .map(|name| (distance(wrong, name), name))
         .min()
         .filter(|(distance, key)| *distance <= 1 + key.len() / 3)
         .map(|(_, key)| key)

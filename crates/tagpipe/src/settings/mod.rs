@@ -5,5 +5,5 @@ mod checked;
 mod known;
 mod sources;
 
-pub(crate) use checked::{LogFormat, database_url, log_format, log_level, run_config};
-pub(crate) use sources::{Given, Merged};
+pub(crate) use checked::{LogFormat, database_url, log_format, log_level, parse_time, run_config, time_zone};
+pub(crate) use sources::{Given, Merged, Shown};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use tagpipe_store::DatabaseUrl;
+
 use super::known::{self, KNOWN};
 use crate::exit::Failure;
 
@@ -45,7 +48,27 @@ pub(crate) struct Merged {
     values: BTreeMap<&'static str, Sourced>,
     /// `POSTGRES_*`, which together make a database URL.
     postgres: BTreeMap<String, Sourced>,
+    /// What looks like a mistake and is none for certain.
+    notes: Vec<String>,
 }
+
+/// A setting as it is shown to a person: secrets are masked.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Shown {
+    /// Its key in `tagpipe.toml`, or the variable's name.
+    pub(crate) key: String,
+    /// Its value; null if it has none.
+    pub(crate) value: Option<String>,
+    /// Where it was set: `default`, a flag, a variable, a file.
+    pub(crate) origin: String,
+    /// What it takes.
+    pub(crate) takes: String,
+    /// Its environment variable, if it has one.
+    pub(crate) variable: Option<&'static str>,
+}
+
+/// Parts of `POSTGRES_*` that make the database URL; those of the server's own image mean nothing here.
+const POSTGRES_PARTS: [&str; 5] = ["USER", "PASSWORD", "DB", "HOST", "PORT"];
 
 impl Merged {
     /// Reads and merges all sources.
@@ -54,7 +77,7 @@ impl Merged {
         merged.add_defaults();
         merged.add_file(config)?;
         merged.add_dot_env()?;
-        merged.add_environment();
+        merged.add_environment()?;
         for (key, flag, text) in given {
             if let Some(text) = text {
                 merged.set(key, text, Origin::Flag(flag));
@@ -143,12 +166,12 @@ impl Merged {
         };
         for entry in entries {
             let (name, text) = entry.map_err(|error| Failure::usage(format!(".env: {error}")))?;
-            self.add_variable(&name, &text, Origin::DotEnv(name.clone()));
+            self.add_variable(&name, &text, Origin::DotEnv(name.clone()))?;
         }
         Ok(())
     }
 
-    fn add_environment(&mut self) {
+    fn add_environment(&mut self) -> Result<(), Failure> {
         for (name, text) in std::env::vars_os() {
             // A name that is no text is none of ours; a value that is none will not pass its check.
             let Some(name) = name.to_str() else { continue };
@@ -156,18 +179,32 @@ impl Merged {
                 name,
                 &text.to_string_lossy(),
                 Origin::Environment(name.to_owned()),
-            );
+            )?;
         }
+        Ok(())
     }
 
-    /// An empty variable counts as not set, as compose files write them.
-    fn add_variable(&mut self, name: &str, text: &str, origin: Origin) {
+    /// An empty variable counts as not set, as compose files write them. `…_FILE` names a file that holds the value,
+    /// as container platforms hand out secrets.
+    fn add_variable(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), Failure> {
         if text.trim().is_empty() {
-            return;
+            return Ok(());
+        }
+        if let Some(secret) = name.strip_suffix("_FILE").filter(|secret| is_variable(secret)) {
+            let content = std::fs::read_to_string(text.trim()).map_err(|error| {
+                Failure::usage(format!(
+                    "cannot read `{}` (set by {origin}): {error}",
+                    text.trim()
+                ))
+            })?;
+            return self.add_variable(secret, content.trim_end_matches(['\r', '\n']), origin);
         }
         if let Some(known) = KNOWN.iter().find(|known| known.variable == Some(name)) {
             self.set(known.key, text.trim(), origin);
-        } else if let Some(part) = name.strip_prefix("POSTGRES_") {
+        } else if let Some(part) = name
+            .strip_prefix("POSTGRES_")
+            .filter(|part| POSTGRES_PARTS.contains(part))
+        {
             self.postgres.insert(
                 part.to_owned(),
                 Sourced {
@@ -175,7 +212,62 @@ impl Merged {
                     origin,
                 },
             );
+        } else if name.starts_with("PIPELINE_") {
+            let hint = known::nearest_variable(name)
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_default();
+            self.notes.push(format!("{origin} is not a setting{hint}"));
         }
+        Ok(())
+    }
+
+    /// What looks like a mistake and is none for certain.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Every setting in the order of the list, then the parts of the database's address that are set.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let of_known = KNOWN.iter().map(|known| {
+            let given = self.get(known.key).filter(|given| !given.text.is_empty());
+            Shown {
+                key: known.key.to_owned(),
+                value: given.map(|given| masked(known.key, &given.text)),
+                origin: given.map_or_else(|| "default".to_owned(), |given| given.origin.to_string()),
+                takes: known.takes.to_owned(),
+                variable: known.variable,
+            }
+        });
+        let of_postgres = POSTGRES_PARTS.iter().filter_map(|part| {
+            let given = self.postgres(part)?;
+            Some(Shown {
+                key: format!("POSTGRES_{part}"),
+                value: Some(masked(part, &given.text)),
+                origin: given.origin.to_string(),
+                takes: "a part of the database's address".to_owned(),
+                variable: None,
+            })
+        });
+        of_known.chain(of_postgres).collect()
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    KNOWN.iter().any(|known| known.variable == Some(name))
+        || name
+            .strip_prefix("POSTGRES_")
+            .is_some_and(|part| POSTGRES_PARTS.contains(&part))
+}
+
+/// A value fit to be shown.
+fn masked(key: &str, text: &str) -> String {
+    match key {
+        "PASSWORD" => "***".to_owned(),
+        // What is no address is not shown at all: a password may stand anywhere in it.
+        "database_url" => text
+            .parse::<DatabaseUrl>()
+            .map_or_else(|_| "*** (not an address)".to_owned(), |url| url.to_string()),
+        _ => text.to_owned(),
     }
 }
 

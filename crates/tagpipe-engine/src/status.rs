@@ -1,0 +1,113 @@
+//! What is going on right now, put together from the database alone: no runner is asked.
+
+use serde::Serialize;
+use tagpipe_store::contract::{Brake, RunId};
+use tagpipe_store::monitor::{RunOverview, RunnerOverview};
+use tagpipe_store::{Store, StoreError};
+
+use crate::summary::{LevelSummary, level_summaries};
+
+/// Seconds without a heartbeat after which a runner counts as gone: as the longest usual lease.
+const SILENT_MAX_S: f64 = 90.0;
+
+/// The state of a database at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Runs that are under way, oldest first.
+    pub running: Vec<RunStatus>,
+    /// The newest run, under way or not.
+    pub newest: Option<RunStatus>,
+    /// Sums that do not agree and that no later reading has mended.
+    pub open_discrepancies: u64,
+}
+
+/// A run as it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunStatus {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunOverview,
+    /// Its pages, level by level.
+    pub levels: Vec<LevelSummary>,
+    /// The processes that work or worked on it, in the order of their start.
+    pub processes: Vec<RunnerOverview>,
+    /// Processes that are at work now.
+    pub alive: usize,
+    /// Pages that were read in a second, by those that are at work now.
+    pub pages_per_s: f64,
+    /// Least time until the pages known now are read, in seconds; `None` when nobody reads or nothing is left.
+    pub left_s: Option<f64>,
+    /// The site's least interval that the run was started with, in seconds.
+    pub interval_s: f64,
+    /// The shared slow-down of the site.
+    pub brake: Brake,
+}
+
+impl RunStatus {
+    /// Pages that still have to be dealt with.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.levels.iter().map(|level| level.open).sum()
+    }
+}
+
+/// The state of the database.
+///
+/// # Errors
+/// See [`StoreError::class`].
+pub async fn status(store: &Store) -> Result<Status, StoreError> {
+    let mut running = Vec::new();
+    for run in store.runs_under_way().await? {
+        running.push(with_details(store, run).await?);
+    }
+    let newest = match store.runs(None, 1).await?.pop() {
+        Some(newest) => match running.iter().find(|status| status.run.id == newest.id) {
+            Some(known) => Some(known.clone()),
+            None => Some(with_details(store, newest).await?),
+        },
+        None => None,
+    };
+    Ok(Status {
+        running,
+        newest,
+        open_discrepancies: store.open_discrepancies().await?,
+    })
+}
+
+/// The state of one run; `None` if there is no such run.
+///
+/// # Errors
+/// See [`StoreError::class`].
+pub async fn run_status(store: &Store, run: RunId) -> Result<Option<RunStatus>, StoreError> {
+    match store.run_overview(run).await? {
+        Some(run) => Ok(Some(with_details(store, run).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, StoreError> {
+    let levels = level_summaries(&store.frontier_counts(run.id).await?);
+    let processes = store.runners(run.id).await?;
+    let brake = store.brake(run.site()).await?;
+    let at_work: Vec<&RunnerOverview> = processes.iter().filter(|runner| is_alive(runner)).collect();
+    let pages_per_s: f64 = at_work
+        .iter()
+        .map(|runner| runner.pages_completed as f64 / (runner.working_s + runner.silent_s).max(1.0))
+        .sum();
+    let open: u64 = levels.iter().map(|level| level.open).sum();
+    let is_measurable = open > 0 && pages_per_s > 0.0;
+    Ok(RunStatus {
+        levels,
+        alive: at_work.len(),
+        pages_per_s,
+        left_s: is_measurable.then(|| open as f64 / pages_per_s),
+        interval_s: run.config["interval_s"].as_f64().unwrap_or(0.0),
+        brake,
+        processes,
+        run,
+    })
+}
+
+fn is_alive(runner: &RunnerOverview) -> bool {
+    runner.state == "running" && runner.silent_s < SILENT_MAX_S
+}

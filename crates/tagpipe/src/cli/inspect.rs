@@ -1,0 +1,89 @@
+//! Arguments of the commands that look into the database.
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe status
+  tagpipe status --watch                         again and again, until Ctrl-C
+  tagpipe status --json")]
+pub(crate) struct StatusArguments {
+    /// Show it again every so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) watch: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe runs
+  tagpipe runs --limit 5 --before 100            five runs older than run 100
+  tagpipe run show 12                            one of them, with everything that is known")]
+pub(crate) struct RunsArguments {
+    /// Most runs shown
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Only runs older than this one
+    #[arg(long, value_name = "RUN")]
+    pub(crate) before: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe audit --since 1h
+  tagpipe audit --run 12 --level WARNING
+  tagpipe errors --runner runner_1 --json
+  tagpipe audit --page 'cards/hockey/1989/*'     all pages whose keys begin so
+  tagpipe errors --follow                        new entries as they come, until Ctrl-C
+
+An entry's number, shown in front, is what --before takes to go on to older ones.")]
+pub(crate) struct AuditArguments {
+    /// This level and above: DEBUG, INFO, WARNING, ERROR or CRITICAL [default: all; for `errors` ERROR]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) level: Option<String>,
+    /// Only this kind: operation, error or result
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// Only by the runner of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runner: Option<String>,
+    /// Only of this run
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<i64>,
+    /// Only about the page with this key, or about those whose keys begin as what stands before a `*`
+    #[arg(long, value_name = "KEY")]
+    pub(crate) page: Option<String>,
+    /// Only since then: 30m, 8h, 7d ago, or a time such as 2026-11-24T08:00 (UTC)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Most entries shown
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// Only entries older than the one of this number
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<i64>,
+    /// Show new entries as they come
+    #[arg(long, short, conflicts_with = "before")]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe retry                                  all failed pages of the newest run
+  tagpipe retry --run 12 --level card --cause timeout,network
+  tagpipe retry --since 2h && tagpipe run --resume
+
+Causes: incomplete, empty, not_found, soft_404, rate_limited, busy, timeout, network, layout_changed")]
+pub(crate) struct RetryArguments {
+    /// The run [default: the newest]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<i64>,
+    /// Only pages of these levels: category, year, set, card, graderows
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) level: Vec<String>,
+    /// Only pages that failed for these causes
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) cause: Vec<String>,
+    /// Only pages that failed since then: 30m, 8h, 7d ago, or a time such as 2026-11-24T08:00 (UTC)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+}

@@ -1,0 +1,78 @@
+//! What the commands that look into a database share: opening it without changing it, times, levels.
+
+use std::time::Duration;
+
+use tagpipe_store::Store;
+
+use crate::cli::GlobalArguments;
+use crate::exit::Failure;
+use crate::settings::{Merged, database_url, log_format, log_level, parse_time};
+
+/// The database that the settings name, opened to be looked at only: nothing is made or brought up to date.
+pub(super) async fn open(global: &GlobalArguments) -> Result<Store, Failure> {
+    let merged = Merged::load(global.config.as_deref(), &global.given())?;
+    let url = database_url(&merged)?;
+    crate::logging::start_plain(log_level(&merged)?, log_format(&merged)?);
+    let opened = Store::open_read_only(&url)
+        .await
+        .map_err(|error| Failure::opening(&error))?;
+    opened.ok_or_else(|| {
+        Failure::could_not_run(format!(
+            "there is no data at {url} yet; `tagpipe run` reads the report, `tagpipe demo` shows how"
+        ))
+    })
+}
+
+/// The same, to change what is in it.
+pub(super) async fn open_to_write(global: &GlobalArguments) -> Result<Store, Failure> {
+    let looked_at = open(global).await?;
+    looked_at.close().await;
+    let merged = Merged::load(global.config.as_deref(), &global.given())?;
+    Store::open(&database_url(&merged)?, !global.no_migrate)
+        .await
+        .map_err(|error| Failure::opening(&error))
+}
+
+/// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC.
+pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = since else { return Ok(None) };
+    if let Some(ago) = parse_time(text) {
+        return Ok(Some(ago));
+    }
+    let at_us = moment_us(text).ok_or_else(|| {
+        Failure::usage(format!(
+            "`{text}` is not a time (set by --since); it takes 30m, 8h or 7d, or a time such as 2026-11-24T08:00"
+        ))
+    })?;
+    let now_us = store.now_us().await.map_err(|error| Failure::opening(&error))?;
+    Ok(Some(Duration::from_micros(
+        u64::try_from(now_us - at_us).unwrap_or(0),
+    )))
+}
+
+/// A day or a moment in UTC, in microseconds since 1970.
+fn moment_us(text: &str) -> Option<i64> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Some(moment.as_microsecond());
+    }
+    let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+    let moment = jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?;
+    Some(moment.as_microsecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_utc() {
+        for (text, expected) in [
+            ("1970-01-02", Some(86_400_000_000)),
+            ("1970-01-01T00:01", Some(60_000_000)),
+            ("1970-01-01T01:00:00+01:00", Some(0)),
+            ("yesterday", None),
+        ] {
+            assert_eq!(moment_us(text), expected, "{text}");
+        }
+    }
+}

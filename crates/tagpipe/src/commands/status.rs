@@ -1,0 +1,159 @@
+//! `tagpipe status`: what is going on.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use tagpipe_engine::{RunStatus, Status, status as status_of};
+use tagpipe_store::Store;
+
+use super::looking;
+use super::run::wait_for_signal;
+use crate::cli::{GlobalArguments, StatusArguments};
+use crate::exit::{Exit, Failure};
+use crate::output::{Align, Table, duration, harmless, print, print_json, width};
+use crate::report::grouped;
+
+/// Shows the state of the database, once or again and again.
+pub(crate) async fn status(global: &GlobalArguments, arguments: &StatusArguments) -> Result<Exit, Failure> {
+    let store = looking::open(global).await?;
+    let Some(every) = arguments.watch else {
+        show(&store, global.json).await?;
+        store.close().await;
+        return Ok(Exit::Done);
+    };
+    let stopped = wait_for_signal();
+    tokio::pin!(stopped);
+    loop {
+        show(&store, global.json).await?;
+        tokio::select! {
+            _ = &mut stopped => return Ok(Exit::Done),
+            () = tokio::time::sleep(Duration::from_secs(every)) => {}
+        }
+    }
+}
+
+async fn show(store: &Store, json: bool) -> Result<(), Failure> {
+    let status = status_of(store).await.map_err(|error| Failure::reading(&error))?;
+    if json {
+        return print_json(&status);
+    }
+    print(&in_words(&status))
+}
+
+fn in_words(status: &Status) -> String {
+    let mut text = String::new();
+    for run in &status.running {
+        text.push_str(&run_in_words(run));
+    }
+    match &status.newest {
+        None => text.push_str("no run yet; `tagpipe run` starts one\n"),
+        Some(newest) if status.running.is_empty() => {
+            text.push_str("nothing is running; the newest run:\n");
+            text.push_str(&run_in_words(newest));
+        }
+        Some(_) => {}
+    }
+    if status.open_discrepancies > 0 {
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "{} sums do not agree; see the table `discrepancies`",
+            grouped(status.open_discrepancies)
+        );
+    }
+    text
+}
+
+/// A run for people: where it is, level by level, who works on it, at which pace, what is left.
+pub(super) fn run_in_words(status: &RunStatus) -> String {
+    let run = &status.run;
+    let mut text = format!(
+        "run {}: {}, {}, started {}\n",
+        run.id,
+        state_in_words(status),
+        duration(run.elapsed_s),
+        run.started_at
+    );
+    let mut levels = Table::new(&[
+        ("level", Align::Left),
+        ("pages", Align::Right),
+        ("completed", Align::Right),
+        ("unchanged", Align::Right),
+        ("failed", Align::Right),
+        ("skipped", Align::Right),
+        ("open", Align::Right),
+    ]);
+    for level in &status.levels {
+        let numbers = [
+            level.pages,
+            level.completed,
+            level.unchanged,
+            level.failed,
+            level.skipped,
+            level.open,
+        ];
+        let mut cells = vec![level.level.as_str().replace('_', " ")];
+        cells.extend(numbers.map(grouped));
+        levels.row(&cells);
+    }
+    text.push_str(&levels.render(width()));
+    for runner in &status.processes {
+        let seen = match runner.state.as_str() {
+            "running" => format!("last heard of {} ago", duration(runner.silent_s)),
+            state => state.to_owned(),
+        };
+        text.push_str(&format!(
+            "{} on {} (process {}): {} pages, {} requests, {seen}\n",
+            harmless(&runner.runner_id),
+            harmless(&runner.host),
+            runner.pid,
+            grouped(runner.pages_completed),
+            grouped(runner.requests)
+        ));
+    }
+    text.push_str(&pace_in_words(status));
+    text
+}
+
+fn state_in_words(status: &RunStatus) -> String {
+    match status.run.state.as_str() {
+        "running" if status.alive == 0 => {
+            "no runner has been heard of for a while; go on with `tagpipe run --resume`".to_owned()
+        }
+        "interrupted" => format!("interrupted; go on with `tagpipe run --resume {}`", status.run.id),
+        state => state.to_owned(),
+    }
+}
+
+fn pace_in_words(status: &RunStatus) -> String {
+    let brake = &status.brake;
+    let mut text = String::new();
+    if status.alive > 0 {
+        text.push_str(&format!(
+            "pace: {:.2} pages/s, at least {:.1} s between two requests to the site\n",
+            status.pages_per_s, status.interval_s
+        ));
+    }
+    if !brake.is_open() {
+        text.push_str(&format!("brake: +{:.1} s a request", brake.extra.as_secs_f64()));
+        if !brake.blocked_for.is_zero() {
+            text.push_str(&format!(
+                ", no request for another {}",
+                duration(brake.blocked_for.as_secs_f64())
+            ));
+        }
+        text.push_str(&format!(
+            ", {} refusals in a row ({})\n",
+            brake.refusals_in_row,
+            harmless(&brake.reason)
+        ));
+    }
+    if let Some(left) = status.left_s {
+        text.push_str(&format!(
+            "left: {} pages known, at least {}\n",
+            grouped(status.open()),
+            duration(left)
+        ));
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! What goes to standard output: text, JSON, tables. A reader that stops reading, such as `head`, is no error.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::exit::Failure;
+
+/// Writes `text` as it is.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::could_not_run(format!(
+            "cannot write to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line, as `println!` does, and returns the failure if it cannot.
+macro_rules! say {
+    ($($part:tt)*) => {
+        $crate::output::print(&format!("{}\n", format_args!($($part)*)))?
+    };
+}
+pub(crate) use say;
+
+/// Writes `value` as one line of JSON.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(value).map_err(|error| Failure::could_not_run(error.to_string()))?;
+    print(&format!("{json}\n"))
+}
+
+/// Columns that lines may have; unlimited where nobody looks at a terminal.
+pub(crate) fn width() -> usize {
+    if !io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0).max(40))
+}
+
+/// How a column stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A table without lines: a header, then rows. What does not fit the width is cut in the last column.
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Table {
+        Table {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; texts from the site lose their control characters.
+    pub(crate) fn row(&mut self, cells: &[String]) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells.iter().map(|cell| harmless(cell)).collect());
+    }
+
+    /// The lines, each at most `width` columns wide on a terminal that shows wide characters as two.
+    pub(crate) fn render(&self, width: usize) -> String {
+        let header: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|at| {
+                let cells = self.rows.iter().map(|row| row[at].width());
+                cells.chain([header[at].width()]).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in std::iter::once(&header).chain(&self.rows) {
+            let mut line = String::new();
+            for (at, cell) in row.iter().enumerate() {
+                if at > 0 {
+                    line.push_str("  ");
+                }
+                let gap = " ".repeat(widths[at] - cell.width());
+                match self.columns[at].1 {
+                    Align::Left => line.extend([cell.as_str(), &gap]),
+                    Align::Right => line.extend([gap.as_str(), cell]),
+                }
+            }
+            text.push_str(&cut(line.trim_end(), width));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// `text` cut to `width` columns, with a mark where something is missing.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 1;
+    for character in text.chars() {
+        used += character.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.push('…');
+    kept
+}
+
+/// `text` without what would move a terminal's cursor or change its colours.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect()
+}
+
+/// Seconds in words: `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&[
+            ("run", Align::Right),
+            ("name", Align::Left),
+            ("what", Align::Left),
+        ]);
+        table.row(&["1".into(), "ヴァイス".into(), "x".repeat(30)]);
+        table.row(&["12".into(), "Hockey".into(), "a\u{1b}[31mb".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_line_up_with_wide_characters_too() {
+        let text = table().render(usize::MAX);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "run  name      what");
+        assert_eq!(lines[1], format!("  1  ヴァイス  {}", "x".repeat(30)));
+        assert_eq!(lines[2], " 12  Hockey    a [31mb");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [10, 14, 20, 80] {
+            for line in table().render(width).lines() {
+                assert!(line.width() <= width, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_are_told_in_two_units_at_most() {
+        for (seconds, text) in [
+            (0.4, "0 s"),
+            (119.0, "119 s"),
+            (7199.0, "119 min"),
+            (11_100.0, "3 h 5 min"),
+            (187_200.0, "2 d 4 h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}
