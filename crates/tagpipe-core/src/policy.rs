@@ -232,12 +232,10 @@ mod tests {
             refusals: 2,
             ..PageHistory::default()
         };
+        let fresh = PageHistory::default();
         let interpret = |history, calm| POLICY.interpret(Outcome::SuspectedSoft404, history, calm);
         let decide = |outcome| POLICY.decide(&outcome, &seen, None, 0.5);
-        assert_eq!(
-            interpret(&PageHistory::default(), true),
-            Outcome::SuspectedSoft404
-        );
+        assert_eq!(interpret(&fresh, true), Outcome::SuspectedSoft404);
         assert_eq!(interpret(&seen, true), Outcome::NotFound);
         assert_eq!(decide(interpret(&seen, true)), Decision::Fail);
         assert!(matches!(decide(interpret(&seen, false)), Decision::Retry { .. }));
