@@ -9,7 +9,7 @@ use tagpipe_core::outcome::Outcome;
 use tagpipe_core::profile::PaceAdvice;
 use tagpipe_store::contract::{Brake, Refusal, SlotRequest};
 use tagpipe_store::{Store, StoreError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::patience::patiently;
 use crate::settings::{RunSettings, Site};
@@ -29,6 +29,8 @@ pub(crate) struct Pacer {
     patience: Duration,
     /// Slots are asked for one after the other, in the order of the workers' asking.
     last_us: tokio::sync::Mutex<i64>,
+    /// When this process really let a request go: on a busy machine later than its slot said.
+    last_let_go: tokio::sync::Mutex<Option<Instant>>,
     known: Mutex<KnownBrake>,
     shutdown: Shutdown,
     /// Set when this runner's loop ends for a reason of its own, such as a budget.
@@ -72,6 +74,7 @@ impl Pacer {
             delay: settings.delay,
             patience: settings.database_patience,
             last_us: tokio::sync::Mutex::new(last_us),
+            last_let_go: tokio::sync::Mutex::default(),
             known: Mutex::new(KnownBrake {
                 brake,
                 seen_at: Instant::now(),
@@ -123,9 +126,20 @@ impl Pacer {
             }
             // The brake closed while this slot was waited for: it was taken at a pace that is no longer right.
             if self.known(|known| known.refusals) == refusals {
+                self.keep_distance().await;
                 return Ok(Some(Permit { brake: slot.brake }));
             }
         }
+    }
+
+    /// Slots are far enough apart; what this machine makes of them may not be. A process that was late waits before
+    /// its next request, too, so that the site never sees two closer than they should be.
+    async fn keep_distance(&self) {
+        let mut last_let_go = self.last_let_go.lock().await;
+        if let Some(last) = *last_let_go {
+            sleep_until(last + self.least_interval()).await;
+        }
+        *last_let_go = Some(Instant::now());
     }
 
     /// Without interval, delay and brake there is nothing to wait for and no slot to take; only the brake

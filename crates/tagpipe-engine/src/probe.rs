@@ -16,6 +16,7 @@ use tagpipe_store::{DatabaseUrl, Store};
 use crate::config::Config;
 use crate::error::RunError;
 use crate::pacer::Pacer;
+use crate::pipeline::unreachable;
 use crate::reader::promises;
 use crate::settings::Site;
 use crate::shutdown::Shutdown;
@@ -162,12 +163,7 @@ impl<'a> Probe<'a> {
         pacer.permit(false).await?;
         let robots = Robots::read(&config.http_settings(), &profile.origin)
             .await
-            .map_err(|error| {
-                RunError::Fetch(format!(
-                    "cannot read {}robots.txt: {error}; is the address right and the network up?",
-                    profile.origin
-                ))
-            })?;
+            .map_err(|error| unreachable(&profile.origin, &error))?;
         if let Some(delay) = robots.crawl_delay() {
             pacer.keep_at_least(delay);
         }

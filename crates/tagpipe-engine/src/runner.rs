@@ -463,12 +463,15 @@ impl PaceEstimate {
 pub(crate) fn level_without_layout(
     counts: &tagpipe_store::contract::FrontierCounts,
     failed: &[tagpipe_store::FailedPage],
-) -> Option<PageKind> {
-    failed
+) -> Option<String> {
+    let of_no_page = failed
         .iter()
         .filter(|page| page.cause == Cause::LayoutChanged.as_str())
-        .map(|page| page.level)
-        .find(|level| counts.get(*level, PageState::Completed) == 0)
+        .find(|page| counts.get(page.level, PageState::Completed) == 0)?;
+    Some(format!(
+        "no {} page fits the profile; {}: {}",
+        of_no_page.level, of_no_page.page_key, of_no_page.reason
+    ))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::ConnectOptions as _;
+use sea_orm::SqlxError;
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -242,7 +243,7 @@ impl Store {
         }
         if !migrate {
             return Err(StoreError::Schema(format!(
-                "the database's schema is {} of {} migrations old; run `tagpipe db migrate`",
+                "the database's schema lacks {} of {} migrations; run `tagpipe db migrate`",
                 known.len() - applied.len(),
                 known.len()
             )));
@@ -351,6 +352,8 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
         .sqlx_logging(false)
         .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
+    options
+        .map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_clean(connection))));
     let has_log = PathBuf::from(format!("{}-wal", path.display())).exists();
     options.map_sqlx_sqlite_opts(move |_| {
         let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
@@ -380,6 +383,17 @@ async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
 }
 
 /// `synchronous=FULL`: what was reported as done survives a power cut; the group commit pays for it.
+/// Whether a connection may be used again. A full disk makes SQLite take a transaction back by itself, which the driver
+/// does not notice: it would go on as if inside of it, and nothing that is written after that would ever be committed.
+async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, SqlxError> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
+    // A rollback may still be under way; an answer to something later means that it is not.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 fn sqlite_options(
     options: sea_orm::sqlx::sqlite::SqliteConnectOptions,
 ) -> sea_orm::sqlx::sqlite::SqliteConnectOptions {
@@ -413,7 +427,7 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
 
 /// Connects once without the pool, which would only say that it timed out.
 async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
-    use sea_orm::sqlx::{Connection, postgres::PgConnection};
+    use sea_orm::sqlx::PgConnection;
     let shown = DatabaseUrl::Postgres(url.clone());
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect(url.as_str())).await;
     let error = match connected {

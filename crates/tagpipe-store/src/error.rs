@@ -50,7 +50,7 @@ impl From<DbErr> for StoreError {
         let (text, class) = match &error {
             DbErr::ConnectionAcquire(cause) => (cause.to_string(), Some(ErrorClass::Retry)),
             DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause) => match cause {
-                RuntimeErr::SqlxError(cause) => (cause.to_string(), classify(cause)),
+                RuntimeErr::SqlxError(cause) => (in_words(cause), classify(cause)),
                 other => (other.to_string(), None),
             },
             other => (other.to_string(), None),
@@ -61,6 +61,23 @@ impl From<DbErr> for StoreError {
             _ => StoreError::Bug(text),
         }
     }
+}
+
+/// What a person needs to know of an error of the driver, and what to do where that is clear.
+fn in_words(error: &SqlxError) -> String {
+    let SqlxError::Database(cause) = error else {
+        return error.to_string();
+    };
+    let code = cause.code().unwrap_or_default();
+    let remedy = match &*code {
+        "28P01" | "28000" => "; check user and password",
+        "3D000" => "; create it, or name another one",
+        "42501" => "; grant the user the right, or use the owner of the tables",
+        "14" => "; is its folder there, and may both be read and written?",
+        "8" | "1544" => "; make the file and its folder writable",
+        _ => "",
+    };
+    format!("{}{remedy}", cause.message())
 }
 
 /// Sorts an error of the driver. PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>;

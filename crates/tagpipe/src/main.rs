@@ -66,7 +66,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         }) => commands::profile::try_page(&file, &page, level.as_deref(), url.as_deref(), global.json),
         Command::Db(DbCommand::Migrate) => commands::db::migrate(&global).await,
         Command::Completions { shell } => commands::manual::completions(shell),
-        Command::Man { to } => commands::manual::man(to.as_deref()),
+        Command::Man { reference: true, .. } => commands::manual::reference(),
+        Command::Man { to, .. } => commands::manual::man(to.as_deref()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The end of a run: what it came to, and what is written about it.
 
 use tagpipe_core::model::PageKind;
+use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
-use tagpipe_store::{Discrepancy, Resumed};
+use tagpipe_store::{Discrepancy, FailedPage, Resumed, StoreError};
 use tokio::time::Instant;
 
 use super::Pipeline;
@@ -162,7 +163,7 @@ impl Pipeline {
 fn end_of(
     halt: Halt,
     counts: &FrontierCounts,
-    failed: &[tagpipe_store::FailedPage],
+    failed: &[FailedPage],
     denied: u64,
     discrepancies: u64,
 ) -> Result<RunEnd, RunError> {
@@ -170,15 +171,32 @@ fn end_of(
         Halt::NoFetcher(reason) => return Err(RunError::Fetch(reason)),
         Halt::Interrupted | Halt::Aborted => RunEnd::Interrupted,
         Halt::KeptRefusing(reason) => RunEnd::KeptRefusing(reason),
-        Halt::LayoutChanged(reason) => RunEnd::LayoutChanged(reason),
+        Halt::LayoutChanged(reason) => RunEnd::LayoutChanged(match failed_for_layout(failed) {
+            Some(page) => format!("{reason}; {}: {}", page.page_key, page.reason),
+            None => reason,
+        }),
         Halt::BudgetSpent(reason) if counts.open() > 0 => RunEnd::BudgetSpent(reason),
+        // The runner has seen every page done. If the database does not show it, nobody knows what else is missing.
+        Halt::Drained if counts.open() > 0 => {
+            return Err(RunError::Store(StoreError::Bug(format!(
+                "{} pages are open that were seen done; look after the database, then go on with `tagpipe run --resume`",
+                counts.open()
+            ))));
+        }
         Halt::BudgetSpent(_) | Halt::Drained => match level_without_layout(counts, failed) {
-            Some(level) => RunEnd::LayoutChanged(format!("no {level} page fits the profile")),
+            Some(reason) => RunEnd::LayoutChanged(reason),
             None if !failed.is_empty() || denied > 0 => RunEnd::PagesFailed,
             None if discrepancies > 0 => RunEnd::Disputed,
             None => RunEnd::Reconciled,
         },
     })
+}
+
+/// A page that shows what does not fit.
+fn failed_for_layout(failed: &[FailedPage]) -> Option<&FailedPage> {
+    failed
+        .iter()
+        .find(|page| page.cause == Cause::LayoutChanged.as_str())
 }
 
 fn in_words(discrepancy: &Discrepancy) -> String {

@@ -9,6 +9,7 @@ use tagpipe_store::contract::RunId;
 use tagpipe_store::{DatabaseUrl, Discrepancy, Resumed, RunnerIdentity, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -192,10 +193,7 @@ impl Pipeline {
                     let reason = format!("robots.txt could not be read: {error}");
                     return Ok(Err(self.empty_summary(RunEnd::KeptRefusing(reason))));
                 }
-                let origin = self.profile.origin.as_str();
-                return Err(RunError::Fetch(format!(
-                    "cannot read {origin}robots.txt: {error}; is the address right and the network up?"
-                )));
+                return Err(unreachable(&self.profile.origin, &error));
             }
             tracing::warn!("robots.txt could not be read, trying again: {error}");
             let pause = self.settings.retry.pause(failures, fastrand::f64());
@@ -325,4 +323,16 @@ impl Pipeline {
         self.store.register_runner(run, &identity).await?;
         Ok(identity)
     }
+}
+
+/// Nothing is read of a site that cannot say what it allows.
+pub(crate) fn unreachable(origin: &Url, error: &impl std::fmt::Display) -> RunError {
+    let why = error.to_string();
+    // Errors of the network name the address themselves.
+    let what = if why.contains("robots.txt") {
+        why
+    } else {
+        format!("cannot read `{origin}robots.txt`: {why}")
+    };
+    RunError::Fetch(format!("{what}; is the address right and the network up?"))
 }

@@ -151,6 +151,9 @@ pub(crate) enum Command {
         /// Folder for one page per command [default: print the main page]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+        /// Print docs/reference.md
+        #[arg(long, hide = true, conflicts_with = "to")]
+        reference: bool,
     },
 }
 

@@ -2,33 +2,44 @@
 
 use std::time::Duration;
 
-use tagpipe_store::Store;
+use tagpipe_store::{DatabaseUrl, Store};
 
 use crate::cli::GlobalArguments;
 use crate::exit::Failure;
 use crate::settings::{Merged, database_url, log_format, log_level, parse_time};
 
-/// The database that the settings name, opened to be looked at only: nothing is made or brought up to date.
+/// The database that the settings name, opened to be looked at: nothing is made or brought up to date.
 pub(super) async fn open(global: &GlobalArguments) -> Result<Store, Failure> {
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
     let url = database_url(&merged)?;
     crate::logging::start_plain(log_level(&merged)?, log_format(&merged)?);
-    let opened = Store::open_read_only(&url)
-        .await
-        .map_err(|error| Failure::opening(&error))?;
-    opened.ok_or_else(|| {
+    let failed = |error| Failure::opening(&error);
+    let opened = Store::open_read_only(&url).await.map_err(failed)?;
+    let opened = opened.ok_or_else(|| {
         Failure::could_not_run(format!(
             "there is no data at {url} yet; `tagpipe run` reads the report, `tagpipe demo` shows how"
         ))
-    })
+    })?;
+    // Where the file may be written, SQLite takes part in the locking and sees what others write meanwhile.
+    match Store::open(&url, false).await {
+        Ok(live) => {
+            opened.close().await;
+            Ok(live)
+        }
+        Err(_) => Ok(opened),
+    }
 }
 
 /// The same, to change what is in it.
 pub(super) async fn open_to_write(global: &GlobalArguments) -> Result<Store, Failure> {
-    let looked_at = open(global).await?;
-    looked_at.close().await;
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
-    Store::open(&database_url(&merged)?, !global.no_migrate)
+    let url = database_url(&merged)?;
+    if let DatabaseUrl::Sqlite(path) = &url
+        && !path.exists()
+    {
+        open(global).await?;
+    }
+    Store::open(&url, !global.no_migrate)
         .await
         .map_err(|error| Failure::opening(&error))
 }

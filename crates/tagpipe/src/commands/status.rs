@@ -10,7 +10,7 @@ use super::looking;
 use super::run::wait_for_signal;
 use crate::cli::{GlobalArguments, StatusArguments};
 use crate::exit::{Exit, Failure};
-use crate::output::{Align, Table, duration, harmless, print, print_json, width};
+use crate::output::{Align, Table, cut, duration, harmless, print, print_json, width};
 use crate::report::grouped;
 
 /// Shows the state of the database, once or again and again.
@@ -70,10 +70,15 @@ pub(super) fn run_in_words(status: &RunStatus) -> String {
     let mut text = format!(
         "run {}: {}, {}, started {}\n",
         run.id,
-        state_in_words(status),
+        run.state,
         duration(run.elapsed_s),
         run.started_at
     );
+    if run.state == "running" && status.alive == 0 {
+        text.push_str("no runner has been heard of for a while; go on with: tagpipe run --resume\n");
+    } else if run.state == "interrupted" {
+        text.push_str(&format!("go on with: tagpipe run --resume {}\n", run.id));
+    }
     let mut levels = Table::new(&[
         ("level", Align::Left),
         ("pages", Align::Right),
@@ -112,17 +117,7 @@ pub(super) fn run_in_words(status: &RunStatus) -> String {
         ));
     }
     text.push_str(&pace_in_words(status));
-    text
-}
-
-fn state_in_words(status: &RunStatus) -> String {
-    match status.run.state.as_str() {
-        "running" if status.alive == 0 => {
-            "no runner has been heard of for a while; go on with `tagpipe run --resume`".to_owned()
-        }
-        "interrupted" => format!("interrupted; go on with `tagpipe run --resume {}`", status.run.id),
-        state => state.to_owned(),
-    }
+    text.lines().map(|line| cut(line, width()) + "\n").collect()
 }
 
 fn pace_in_words(status: &RunStatus) -> String {

@@ -6,4 +6,5 @@ mod known;
 mod sources;
 
 pub(crate) use checked::{LogFormat, database_url, log_format, log_level, parse_time, run_config, time_zone};
+pub(crate) use known::KNOWN;
 pub(crate) use sources::{Given, Merged, Shown};

@@ -1,12 +1,17 @@
 //! The program from outside: started as a process, on a demo site that tells the truth about its content.
 
+mod bad_days;
 mod browser;
 mod crawl;
+mod doctor;
+mod documents;
 mod exits;
 mod harness;
 mod help;
+mod looking;
 mod options;
 mod pace;
+mod probe;
 mod proxy;
 mod resume;
 mod settings;
