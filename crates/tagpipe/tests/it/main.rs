@@ -2,6 +2,7 @@
 
 mod browser;
 mod crawl;
+mod data_questions;
 mod exits;
 mod harness;
 mod help;
