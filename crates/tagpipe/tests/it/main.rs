@@ -3,6 +3,7 @@
 mod bad_days;
 mod browser;
 mod crawl;
+mod data_questions;
 mod doctor;
 mod documents;
 mod exits;
