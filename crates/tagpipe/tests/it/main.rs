@@ -14,6 +14,7 @@ mod options;
 mod pace;
 mod probe;
 mod proxy;
+mod python_guide;
 mod resume;
 mod settings;
 mod site_input;
