@@ -43,8 +43,16 @@ pub struct LevelProgress {
     pub failed: u64,
 }
 
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress::new()
+    }
+}
+
 impl Progress {
-    pub(crate) fn new() -> Progress {
+    /// Nothing done yet; the clock of the rate starts now.
+    #[must_use]
+    pub fn new() -> Progress {
         Progress {
             levels: [LevelProgress::default(); 5],
             pages: 0,

@@ -166,12 +166,13 @@ impl Runner<'_> {
         if hand.halt.is_some() {
             return;
         }
-        if self
+        // Pages in hand are within the budget and are read to their end, even if their slots are far.
+        let pages_are_spent = self
             .settings
             .budget
             .max_pages
-            .is_some_and(|most| self.begun >= most)
-        {
+            .is_some_and(|most| self.begun >= most);
+        if pages_are_spent && hand.workers.is_empty() {
             hand.halt = Some(Halt::BudgetSpent(format!(
                 "{} page reads, as --max-pages allows",
                 self.begun

@@ -39,8 +39,8 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidDatabaseUrl(without_credentials(text));
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let url = url::Url::parse(text).map_err(|_| invalid())?;
+        if let Some(rest) = after_postgres(text) {
+            let url = url::Url::parse(&format!("postgres://{rest}")).map_err(|_| invalid())?;
             return if url.host_str().is_some_and(|host| !host.is_empty()) || url.query().is_some() {
                 Ok(DatabaseUrl::Postgres(url))
             } else {
@@ -57,6 +57,13 @@ impl FromStr for DatabaseUrl {
             _ => Err(invalid()),
         }
     }
+}
+
+/// What follows `postgres://`, `postgresql://`, or either with the name of a Python driver, `postgresql+psycopg2://`.
+fn after_postgres(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let engine = scheme.split_once('+').map_or(scheme, |(engine, _driver)| engine);
+    matches!(engine, "postgres" | "postgresql").then_some(rest)
 }
 
 /// A text that should have been a URL, fit to be shown.
@@ -236,6 +243,9 @@ impl Store {
         if applied.len() == known.len() {
             return Ok(());
         }
+        if applied.is_empty() {
+            self.refuse_tables_of_others().await?;
+        }
         if !migrate && applied.is_empty() {
             return Err(StoreError::Schema(
                 "the database has no tables of tagpipe yet; run `tagpipe db migrate`".into(),
@@ -256,6 +266,22 @@ impl Store {
         }
         Migrator::up(&transaction, None).await?;
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Tables that another program made under our names are not touched.
+    async fn refuse_tables_of_others(&self) -> Result<(), StoreError> {
+        for table in ["audit_logs", "categories", "years", "sets", "cards", "runs"] {
+            let found = self
+                .writer
+                .query_all_raw(self.dialect.statement(self.dialect.has_table(table), []))
+                .await?;
+            if !found.is_empty() {
+                return Err(StoreError::Schema(format!(
+                    "the database has a table `{table}` that another program made; give tagpipe a database of its own"
+                )));
+            }
+        }
         Ok(())
     }
 

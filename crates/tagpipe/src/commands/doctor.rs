@@ -14,7 +14,7 @@ use tagpipe_core::profile::WaitRules;
 use tagpipe_engine::{Config, USER_AGENT, is_stand_in};
 use tagpipe_fetch::{BrowserFetcher, BrowserSettings, Fetcher, Robots, find_chromium};
 use tagpipe_store::contract::SlotRequest;
-use tagpipe_store::{DatabaseUrl, Store};
+use tagpipe_store::{DatabaseUrl, Store, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
@@ -169,12 +169,18 @@ async fn check_database(url: &DatabaseUrl, findings: &mut Vec<Finding>) -> Optio
         }
     };
     if applied.is_empty() {
-        findings.push(Finding::new(
-            check,
-            Severity::Ok,
-            format!("{url}: reachable, without tables yet; the first run makes them"),
-            "",
-        ));
+        findings.push(match Store::open(url, false).await {
+            Err(StoreError::Schema(what)) if what.contains("another program") => Finding::new(
+                check,
+                Severity::Failed,
+                format!("{url}: {what}"),
+                "name another database with --database-url or POSTGRES_DB",
+            ),
+            _ => Finding::ok(
+                check,
+                format!("{url}: reachable, without tables yet; the first run makes them"),
+            ),
+        });
         return None;
     }
     match Store::open(url, false).await {

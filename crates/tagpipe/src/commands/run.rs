@@ -29,6 +29,9 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
         global.quiet,
         display.bars(),
     );
+    for note in merged.notes() {
+        tracing::warn!("{note}");
+    }
     let database = config.database.clone();
     let ended = execute(config, start, &display).await?;
     let exit = Exit::of_run(&ended.summary.end, ended.terminated);

@@ -10,12 +10,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::summary::grouped;
-use crate::output::duration;
+use crate::output::{cut, duration};
 
 /// How often bars are redrawn.
 const REDRAW: Duration = Duration::from_millis(200);
 /// How often a line is written where there are no bars.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Columns of a bar.
+const BAR_WIDTH: usize = 24;
 
 /// Where progress is shown.
 pub(crate) struct Display {
@@ -83,35 +86,51 @@ impl Display {
     }
 }
 
+/// All lines are drawn as one, so that whatever else is written never comes between them.
 fn bar_view(bars: &MultiProgress) -> Box<dyn FnMut(&Progress) + Send> {
-    let style = ProgressStyle::with_template("{prefix:>11} {bar:24} {pos:>7}/{len:<7} {msg}")
-        .map(|style| style.progress_chars("━╸─"));
-    let levels: Vec<(PageKind, ProgressBar)> = PageKind::ALL
+    let screen = bars.add(ProgressBar::new_spinner());
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        screen.set_style(style);
+    }
+    Box::new(move |progress| screen.set_message(picture(progress, terminal_width())))
+}
+
+/// Columns of the terminal that progress is shown on.
+fn terminal_width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// A bar for each level, then the line; none wider than `width`.
+fn picture(progress: &Progress, width: usize) -> String {
+    let mut lines: Vec<String> = PageKind::ALL
         .into_iter()
         .map(|kind| {
-            let bar = bars.add(ProgressBar::new(0));
-            if let Ok(style) = &style {
-                bar.set_style(style.clone());
+            let level = progress.levels[usize::from(kind.level())];
+            let mut line = format!(
+                "{:>11} {} {:>9}/{}",
+                kind.as_str().replace('_', " "),
+                bar(level.done, level.found),
+                grouped(level.done),
+                grouped(level.found)
+            );
+            if level.failed > 0 {
+                line.push_str(&format!("  {} failed", grouped(level.failed)));
             }
-            bar.set_prefix(kind.as_str().replace('_', " "));
-            (kind, bar)
+            line
         })
         .collect();
-    let status = bars.add(ProgressBar::new_spinner());
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        status.set_style(style);
-    }
-    Box::new(move |progress| {
-        for (kind, bar) in &levels {
-            let level = progress.levels[usize::from(kind.level())];
-            bar.set_length(level.found);
-            bar.set_position(level.done);
-            if level.failed > 0 {
-                bar.set_message(format!("{} failed", grouped(level.failed)));
-            }
-        }
-        status.set_message(line(progress));
-    })
+    lines.push(line(progress));
+    let cut_lines: Vec<String> = lines.iter().map(|line| cut(line, width)).collect();
+    cut_lines.join("\n")
+}
+
+/// A bar of `BAR_WIDTH` columns; full only when nothing is left.
+fn bar(done: u64, found: u64) -> String {
+    let filled = match found {
+        0 => 0,
+        _ => usize::try_from(done.min(found) * BAR_WIDTH as u64 / found).unwrap_or(BAR_WIDTH),
+    };
+    format!("{}{}", "━".repeat(filled), "─".repeat(BAR_WIDTH - filled))
 }
 
 /// One line that can be read alone.
@@ -143,4 +162,44 @@ fn line(progress: &Progress) -> String {
         ));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unicode_width::UnicodeWidthStr;
+
+    #[test]
+    fn a_bar_is_full_only_when_nothing_is_left() {
+        for (done, found, filled) in [
+            (0, 0, 0),
+            (0, 10, 0),
+            (5, 10, 12),
+            (9_999, 10_000, 23),
+            (7, 7, 24),
+        ] {
+            let bar = bar(done, found);
+            assert_eq!(
+                (bar.matches('━').count(), bar.width()),
+                (filled, BAR_WIDTH),
+                "{done} of {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_picture_fits_the_terminal() {
+        let mut progress = Progress::new();
+        progress.phase = "reading";
+        progress.levels[4].found = 12_345_678;
+        progress.levels[4].done = 12_345;
+        progress.levels[4].failed = 999;
+        progress.brake.extra = Duration::from_secs(300);
+        progress.brake.reason = "429, too many requests".repeat(10);
+        for width in [40, 80, 200] {
+            let picture = picture(&progress, width);
+            assert_eq!(picture.lines().count(), 6);
+            assert!(picture.lines().all(|line| line.width() <= width), "{picture}");
+        }
+    }
 }

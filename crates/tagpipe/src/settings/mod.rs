@@ -2,6 +2,7 @@
 //! defaults), each remembering where it came from; then checked values, built once.
 
 mod checked;
+mod dot_env;
 mod known;
 mod sources;
 

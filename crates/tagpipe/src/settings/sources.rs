@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tagpipe_store::DatabaseUrl;
 
+use super::dot_env;
 use super::known::{self, KNOWN};
 use crate::exit::Failure;
 
@@ -83,6 +84,7 @@ impl Merged {
                 merged.set(key, text, Origin::Flag(flag));
             }
         }
+        merged.note_what_is_not_in_effect();
         Ok(merged)
     }
 
@@ -159,13 +161,14 @@ impl Merged {
     }
 
     fn add_dot_env(&mut self) -> Result<(), Failure> {
-        let entries = match dotenvy::from_path_iter(".env") {
-            Ok(entries) => entries,
-            Err(error) if error.not_found() => return Ok(()),
+        let text = match std::fs::read_to_string(".env") {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Failure::usage(format!("cannot read `.env`: {error}"))),
         };
-        for entry in entries {
-            let (name, text) = entry.map_err(|error| Failure::usage(format!(".env: {error}")))?;
+        let variables =
+            dot_env::variables(&text).map_err(|error| Failure::usage(format!(".env: {error}")))?;
+        for (name, text) in variables {
             self.add_variable(&name, &text, Origin::DotEnv(name.clone()))?;
         }
         Ok(())
@@ -219,6 +222,27 @@ impl Merged {
             self.notes.push(format!("{origin} is not a setting{hint}"));
         }
         Ok(())
+    }
+
+    /// Settings that look as if they did something and do not.
+    fn note_what_is_not_in_effect(&mut self) {
+        let without_host = self.get("database_url").is_none() && self.postgres("HOST").is_none();
+        if let (true, Some(part)) = (without_host, self.postgres.values().next()) {
+            self.notes.push(format!(
+                "{} is set, but neither POSTGRES_HOST nor DATABASE_URL: the database is the file tagpipe.db; \
+                 for PostgreSQL set POSTGRES_HOST, too",
+                part.origin
+            ));
+        }
+        let schedule = self.get("schedule");
+        if let Some(Sourced { text, origin }) = schedule
+            && !text.eq_ignore_ascii_case("disabled")
+        {
+            self.notes.push(format!(
+                "the schedule (set by {origin}) is checked, but this version starts nothing by itself; let cron or a systemd \
+                 timer call `tagpipe run`"
+            ));
+        }
     }
 
     /// What looks like a mistake and is none for certain.

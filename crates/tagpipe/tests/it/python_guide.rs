@@ -485,7 +485,13 @@ async fn what_it_warns_of_is_so() {
     let rig = site().await;
     let here = folder(&rig, "schedule", "");
     std::fs::write(here.join(".env"), "PIPELINE_SCHEDULE=0 2 * * 0\n").expect("a file");
-    assert_eq!(run(&here, "tagpipe config show").await.code, Some(2));
+    let shown = run(&here, "tagpipe config show").await;
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    assert!(
+        shown.stdout.contains("starts nothing by itself"),
+        "{}",
+        shown.stdout
+    );
 
     let here = folder(&rig, "host", "");
     std::fs::write(
@@ -496,10 +502,17 @@ async fn what_it_warns_of_is_so() {
     let shown = run(&here, "tagpipe config show --json").await;
     let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");
     assert_eq!(shown["database"], "tagpipe.db");
+    assert!(
+        shown["notes"][0]
+            .as_str()
+            .is_some_and(|note| note.contains("POSTGRES_HOST")),
+        "{shown}"
+    );
 
     for (url, database) in [
-        ("postgresql+psycopg2://a:b@db/c", None),
-        ("postgresql://a:b@db/c", Some("postgresql://a:***@db/c")),
+        ("postgresql+psycopg2://a:b@db/c", Some("postgres://a:***@db/c")),
+        ("postgresql://a:b@db/c", Some("postgres://a:***@db/c")),
+        ("mysql://a:b@db/c", None),
         ("sqlite:///x.db", Some("/x.db")),
         ("sqlite:x.db", Some("x.db")),
     ] {
@@ -555,17 +568,15 @@ async fn what_it_warns_of_is_so() {
     assert!(old.status.success(), "{}", String::from_utf8_lossy(&old.stderr));
     let ended = postgres.run(&[]).await;
     assert!(
-        ended.failure(1).contains("\"audit_logs\" already exists"),
+        ended
+            .failure(1)
+            .contains("`audit_logs` that another program made"),
         "{}",
         ended.stderr
     );
     let doctor = postgres
         .tagpipe(&["doctor", "--offline", "--database-url", &url])
         .await;
-    assert_eq!(
-        doctor.code,
-        Some(0),
-        "doctor does not notice it yet: {}",
-        doctor.stdout
-    );
+    assert_eq!(doctor.code, Some(1), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("another program"), "{}", doctor.stdout);
 }
