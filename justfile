@@ -19,10 +19,17 @@ format:
 fuzz SECONDS="60":
     scripts/fuzz {{SECONDS}}
 
-# Measures extraction and store
-bench:
-    cargo bench -p tagpipe-core
-    cargo bench -p tagpipe-store
+# Whole runs and their parts
+bench *ARGUMENTS:
+    bench/run {{ARGUMENTS}}
+
+# How fast one can look into a large database
+bench-looking *ARGUMENTS:
+    bench/looking {{ARGUMENTS}}
+
+# Makes docs/reference.md from the program
+reference:
+    scripts/reference
 
 # Draws docs/demo.svg from a real run
 picture:

@@ -4,6 +4,26 @@
 //! It owns time: leases, heartbeats, concurrency, waiting. It knows neither SQL nor markup: pages come from a
 //! [`Fetcher`](tagpipe_fetch::Fetcher), rules from `tagpipe-core`, and everything that is kept goes through
 //! [`Store`](tagpipe_store::Store).
+//!
+//! # From a program
+//!
+//! [`Config`] says what is read and where it is kept, [`Pipeline`] does it, [`Shutdown`] stops it in order, and the
+//! [`Summary`] tells what it came to; [`AuditLogger`] writes entries of one's own, [`status()`] and [`probe()`] look
+//! at the database and at the site. `examples/` has whole programs.
+//!
+//! ```no_run
+//! use tagpipe_engine::{Config, Pipeline, Shutdown, Start};
+//!
+//! # async fn read() -> Result<(), tagpipe_engine::RunError> {
+//! let mut pipeline = Pipeline::open(Config::default()).await?;
+//! let summary = pipeline.run(Start::New, &Shutdown::default()).await?;
+//! println!("{}: {} new rows", summary.end, summary.rows.new);
+//! pipeline.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A second run with `Start::Resume(None)` goes on where the first was left, however that ended.
 
 mod audit_logger;
 mod commit_queue;

@@ -5,6 +5,12 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe demo
+  tagpipe demo --pages 10000 --no-browser
+  tagpipe demo --database-url postgres://tagpipe@localhost/demo
+
+It replaces tagpipe-demo.db in the current folder and needs no network.")]
 pub(crate) struct DemoArguments {
     /// Size of the demo site, in pages
     #[arg(long, default_value_t = 600, value_name = "N", value_parser = clap::value_parser!(u64).range(60..=100_000))]

@@ -44,11 +44,16 @@ fn every_command_explains_itself() {
             path.join("-")
         };
         insta::assert_snapshot!(format!("help-{name}"), help);
-        for command in commands(&help) {
-            let mut below = path.clone();
-            below.push(command);
-            open.push(below);
+        let below = commands(&help);
+        assert!(
+            !below.is_empty() || help.contains("Examples:\n  "),
+            "{path:?} has no example"
+        );
+        for command in below {
+            let mut longer = path.clone();
+            longer.push(command);
+            open.push(longer);
         }
     }
-    assert!(seen >= 8, "{seen} commands");
+    assert!(seen >= 20, "{seen} commands");
 }
