@@ -271,12 +271,10 @@ impl Store {
 
     /// Tables that another program made under our names are not touched.
     async fn refuse_tables_of_others(&self) -> Result<(), StoreError> {
-        // Ours, where this user may not read the list of migrations.
-        if self.has_table("seaql_migrations").await? {
-            return Ok(());
-        }
         for table in ["audit_logs", "categories", "years", "sets", "cards", "runs"] {
-            if self.has_table(table).await? {
+            // With a list of migrations they are ours: this user may not read it, or it was made only now, in one
+            // transaction with the tables, by a process that opens the new database at the same time.
+            if self.has_table(table).await? && !self.has_table("seaql_migrations").await? {
                 return Err(StoreError::Schema(format!(
                     "the database has a table `{table}` that another program made; give tagpipe a database of its own"
                 )));
