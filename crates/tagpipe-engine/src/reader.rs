@@ -86,6 +86,12 @@ impl Reader {
         match attempt {
             Attempt::NoFetcher(reason) => Ok(give_back(lease, &effort, Some(Alarm::NoFetcher(reason)))),
             Attempt::Stopped => Ok(give_back(lease, &effort, None)),
+            Attempt::Ended(Outcome::Empty) if must_have_rows(&lease) => {
+                let outcome = Outcome::LayoutChanged {
+                    detail: self.nothing_where_rows_must_be(&lease),
+                };
+                self.conclude(lease, effort, outcome, None).await
+            }
             Attempt::Ended(outcome) => self.conclude(lease, effort, outcome, None).await,
             Attempt::Collected(collected) => {
                 let outcome = judge(&collected.reading, lease.expected);
@@ -152,6 +158,18 @@ impl Reader {
                 Err(outcome) => return Ok(Attempt::Ended(outcome)),
             };
         }
+    }
+
+    fn nothing_where_rows_must_be(&self, lease: &Lease) -> String {
+        let promised = lease.expected.map_or_else(String::new, |count| {
+            format!(", though its parent counted {count}")
+        });
+        format!(
+            "no element matches the rows `{}` of {}, and no empty state is shown{promised}; is a script needed that did \
+             not run (`--fetch browser`), or has the site changed (`tagpipe probe`)?",
+            self.profile.rows_selector(lease.kind),
+            lease.kind
+        )
     }
 
     /// Waits for the pace; `false` when somebody asked to stop meanwhile.
@@ -459,6 +477,15 @@ fn count(document: &Document, effort: &mut Effort) {
 }
 
 /// What each row promises of its child page: sets a year has, copies a set or card has.
+/// Whether an empty page without a word that it is empty cannot be believed, however often it is seen: a report has
+/// categories, a category years, and what the parent counted is there.
+fn must_have_rows(lease: &Lease) -> bool {
+    match lease.kind {
+        PageKind::Categories | PageKind::Years => true,
+        PageKind::Sets | PageKind::Cards | PageKind::GradeRows => lease.expected != Some(0),
+    }
+}
+
 /// What each row promises of its page: sets of a year, copies of a set or card.
 pub(crate) fn promises(rows: &PageRows) -> Vec<Option<u64>> {
     match rows {

@@ -5,6 +5,7 @@ use tagpipe_store::contract::{Brake, RunId};
 use tagpipe_store::monitor::{RunOverview, RunnerOverview};
 use tagpipe_store::{Store, StoreError};
 
+use crate::pipeline::{host_name, is_process_alive};
 use crate::summary::{LevelSummary, level_summaries};
 
 /// Seconds without a heartbeat after which a runner counts as gone: as the longest usual lease.
@@ -109,5 +110,6 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
 }
 
 fn is_alive(runner: &RunnerOverview) -> bool {
-    runner.state == "running" && runner.silent_s < SILENT_MAX_S
+    let may_run_here = runner.host != host_name() || u32::try_from(runner.pid).is_ok_and(is_process_alive);
+    runner.state == "running" && runner.silent_s < SILENT_MAX_S && may_run_here
 }

@@ -87,6 +87,8 @@ pub struct Summary {
     pub run_id: RunId,
     /// Its runner in this process.
     pub runner_id: String,
+    /// Origin of the site.
+    pub site: String,
     /// How it ended.
     #[serde(flatten)]
     pub end: RunEnd,

@@ -53,7 +53,10 @@ impl FromStr for DatabaseUrl {
         match path {
             Some(":memory:") => Ok(DatabaseUrl::Memory),
             Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
-            None if !text.contains("://") && !text.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(text))),
+            // What looks like an address with a slip in it is none of a file: its password would become a name.
+            None if !text.contains("//") && !text.contains('@') && !text.is_empty() => {
+                Ok(DatabaseUrl::Sqlite(PathBuf::from(text)))
+            }
             _ => Err(invalid()),
         }
     }
@@ -73,8 +76,35 @@ fn without_credentials(text: &str) -> String {
         .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))
     {
         Some((scheme, Some((_, place)))) => format!("{scheme}://***@{place}"),
-        _ => text.to_owned(),
+        _ => match text.rsplit_once('@') {
+            Some((_, place)) => format!("***@{place}"),
+            None => text.to_owned(),
+        },
     }
+}
+
+/// `url` with nothing in it that opens a door.
+fn without_secrets(url: &url::Url) -> url::Url {
+    let mut shown = url.clone();
+    if shown.password().is_some() {
+        // Fails only for URLs without a host, which have no password either.
+        let _ = shown.set_password(Some("***"));
+    }
+    let pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(key, value)| {
+            let value = if key.contains("password") {
+                "***".into()
+            } else {
+                value
+            };
+            (key.into_owned(), value.into_owned())
+        })
+        .collect();
+    if !pairs.is_empty() {
+        shown.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    shown
 }
 
 impl std::fmt::Display for DatabaseUrl {
@@ -83,14 +113,7 @@ impl std::fmt::Display for DatabaseUrl {
         match self {
             DatabaseUrl::Sqlite(path) => write!(f, "{}", path.display()),
             DatabaseUrl::Memory => f.write_str("memory"),
-            DatabaseUrl::Postgres(url) => {
-                let mut shown = url.clone();
-                if shown.password().is_some() {
-                    // Fails only for URLs without a host, which have no password either.
-                    let _ = shown.set_password(Some("***"));
-                }
-                shown.fmt(f)
-            }
+            DatabaseUrl::Postgres(url) => without_secrets(url).fmt(f),
         }
     }
 }

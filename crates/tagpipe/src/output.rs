@@ -115,6 +115,39 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     kept
 }
 
+/// `text` in lines of at most `width` columns, broken between words where there are any.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        for piece in pieces(word, width.max(1)) {
+            let line = lines.last_mut().expect("there is always a last line");
+            let gap = usize::from(!line.is_empty());
+            if line.width() + gap + piece.width() <= width {
+                line.push_str(&" ".repeat(gap));
+                line.push_str(&piece);
+            } else {
+                lines.push(piece);
+            }
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+/// A word, cut where it is wider than a line.
+fn pieces(word: &str, width: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for character in word.chars() {
+        let last = pieces.last_mut().expect("there is always a last piece");
+        if last.width() + character.width().unwrap_or(0) > width && !last.is_empty() {
+            pieces.push(character.to_string());
+        } else {
+            last.push(character);
+        }
+    }
+    pieces
+}
+
 /// `text` without what would move a terminal's cursor or change its colours.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars()
@@ -163,6 +196,17 @@ mod tests {
             for line in table().render(width).lines() {
                 assert!(line.width() <= width, "{line}");
             }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_broken_and_nothing_of_them_is_lost() {
+        let text = format!("cards/hockey ヴァイス {} timed out", "x".repeat(50));
+        for width in [5, 10, 30, 80] {
+            let lines = wrapped(&text, width);
+            assert!(lines.iter().all(|line| line.width() <= width), "{lines:?}");
+            let letters = |text: &str| text.replace(' ', "");
+            assert_eq!(letters(&lines.concat()), letters(&text));
         }
     }
 

@@ -164,7 +164,7 @@ fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
 }
 
 /// Whether a process with this id runs; one that is dead and not yet collected by its parent does not.
-fn is_process_alive(pid: u32) -> bool {
+pub(crate) fn is_process_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
@@ -173,7 +173,7 @@ fn is_process_alive(pid: u32) -> bool {
 }
 
 /// Name of this machine.
-pub(super) fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .or_else(|_| std::env::var("HOSTNAME"))

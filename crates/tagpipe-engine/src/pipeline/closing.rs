@@ -43,6 +43,7 @@ impl Pipeline {
         Ok(Summary {
             run_id: run,
             runner_id: self.settings.runner_id.clone(),
+            site: self.site().origin,
             end,
             resumed,
             dry_run: self.dry_run,
@@ -139,6 +140,7 @@ impl Pipeline {
         Summary {
             run_id: 0,
             runner_id: self.settings.runner_id.clone(),
+            site: self.site().origin,
             end,
             resumed: None,
             dry_run: self.dry_run,

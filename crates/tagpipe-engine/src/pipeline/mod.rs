@@ -8,7 +8,7 @@ use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::contract::RunId;
 use tagpipe_store::{DatabaseUrl, Discrepancy, Resumed, RunnerIdentity, Store, StoreError};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::Url;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use crate::runner::{Halt, Runner};
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::Shutdown;
 use crate::summary::{RunEnd, Summary};
-use beginning::host_name;
+pub(crate) use beginning::{host_name, is_process_alive};
 
 mod beginning;
 mod closing;
@@ -30,6 +30,8 @@ mod seed;
 
 /// Disagreements looked at in one round of verification, of each kind.
 const DISAGREEMENTS_MAX: u32 = 10_000;
+/// Longer than any run.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How long a stop at once waits for the leases to be given back.
 const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -178,17 +180,27 @@ impl Pipeline {
         shutdown: &Shutdown,
     ) -> Result<Result<Robots, Summary>, RunError> {
         let mut failures = 0;
+        let budget = self.settings.budget.max_duration.unwrap_or(NEVER);
+        let deadline = Instant::now() + budget;
         loop {
             if pacer.permit(false).await?.is_none() {
                 return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
             }
-            let error = match Robots::read(&self.http, &self.profile.origin).await {
+            let read = tokio::select! {
+                read = Robots::read(&self.http, &self.profile.origin) => read,
+                () = shutdown.wait_for(crate::StopRequest::Graceful) => {
+                    return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
+                }
+                () = sleep_until(deadline) => return Ok(Err(self.empty_summary(RunEnd::BudgetSpent(
+                    "the time that --max-duration allows, waiting for robots.txt".to_owned(),
+                )))),
+            };
+            let error = match read {
                 Ok(robots) => return Ok(Ok(robots)),
                 Err(FetchError::Unavailable(reason)) => return Err(RunError::Fetch(reason)),
                 Err(FetchError::Outcome(outcome)) => outcome,
             };
-            if failures >= self.settings.retry.max_retries || shutdown.requested() != crate::StopRequest::None
-            {
+            if failures >= self.settings.retry.max_retries {
                 if error.cause().is_refusal() {
                     let reason = format!("robots.txt could not be read: {error}");
                     return Ok(Err(self.empty_summary(RunEnd::KeptRefusing(reason))));
@@ -197,7 +209,13 @@ impl Pipeline {
             }
             tracing::warn!("robots.txt could not be read, trying again: {error}");
             let pause = self.settings.retry.pause(failures, fastrand::f64());
-            sleep(error.retry_after().unwrap_or(pause)).await;
+            tokio::select! {
+                () = sleep(error.retry_after().unwrap_or(pause)) => {}
+                () = shutdown.wait_for(crate::StopRequest::Graceful) => {
+                    return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
+                }
+                () = sleep_until(deadline) => {}
+            }
             failures += 1;
         }
     }

@@ -158,6 +158,9 @@ fn spawn(executable: &Path, profile: &Path, settings: &BrowserSettings) -> io::R
         .arg(profile)
         .arg(executable)
         .args(flags(profile, settings))
+        // Caches of its libraries, such as the list of fonts, go with the profile and not into the user's home.
+        .env("XDG_CACHE_HOME", profile)
+        .env("XDG_CONFIG_HOME", profile)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

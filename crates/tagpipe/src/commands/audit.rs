@@ -7,13 +7,16 @@ use serde_json::json;
 use tagpipe_store::Store;
 use tagpipe_store::audit::{AuditKind, AuditLevel};
 use tagpipe_store::audit_query::{AuditFilter, AuditRecord};
+use unicode_width::UnicodeWidthStr;
 
 use super::looking;
 use super::run::wait_for_signal;
 use crate::cli::{AuditArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
-use crate::output::{cut, harmless, print, print_json, width};
+use crate::output::{cut, harmless, print, print_json, width, wrapped};
 
+/// Columns before a message on a line of its own.
+const INDENT: usize = 10;
 /// How often new entries are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How far back each look reaches: an entry becomes visible with its transaction, which may have begun earlier
@@ -130,16 +133,28 @@ async fn follow(store: &Store, filter: AuditFilter, limit: u32, json: bool) -> R
     }
 }
 
+/// A line for each entry; where that would cut off what it says, the message stands on lines of its own.
 fn in_words(entries: &[AuditRecord]) -> String {
     let width = width();
     let mut text = String::new();
     for entry in entries {
-        let line = format!(
-            "{:>8}  {}  {:<8}  {}  {}",
-            entry.id, entry.created_at, entry.level, entry.runner_id, entry.message
+        let head = format!(
+            "{:>8}  {}  {:<8}  {}",
+            entry.id, entry.created_at, entry.level, entry.runner_id
         );
-        text.push_str(&cut(&harmless(&line), width));
+        let line = harmless(&format!("{head}  {}", entry.message));
+        if line.width() <= width {
+            text.push_str(&line);
+            text.push('\n');
+            continue;
+        }
+        text.push_str(&cut(&harmless(&head), width));
         text.push('\n');
+        for part in wrapped(&harmless(&entry.message), width.saturating_sub(INDENT)) {
+            text.push_str(&" ".repeat(INDENT));
+            text.push_str(&part);
+            text.push('\n');
+        }
     }
     text
 }

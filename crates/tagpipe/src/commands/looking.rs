@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tagpipe_store::{DatabaseUrl, Store};
+use tagpipe_store::Store;
 
 use crate::cli::GlobalArguments;
 use crate::exit::Failure;
@@ -30,16 +30,11 @@ pub(super) async fn open(global: &GlobalArguments) -> Result<Store, Failure> {
     }
 }
 
-/// The same, to change what is in it.
+/// The same, to change what is in it: what is no database of tagpipe's is not made one.
 pub(super) async fn open_to_write(global: &GlobalArguments) -> Result<Store, Failure> {
+    open(global).await?.close().await;
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
-    let url = database_url(&merged)?;
-    if let DatabaseUrl::Sqlite(path) = &url
-        && !path.exists()
-    {
-        open(global).await?;
-    }
-    Store::open(&url, !global.no_migrate)
+    Store::open(&database_url(&merged)?, false)
         .await
         .map_err(|error| Failure::opening(&error))
 }

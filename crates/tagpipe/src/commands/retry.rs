@@ -3,13 +3,14 @@
 use serde_json::json;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
+use tagpipe_engine::run_status;
 use tagpipe_store::retry::RetryFilter;
 
 use super::looking;
 use crate::cli::{GlobalArguments, RetryArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{print, print_json};
-use crate::report::grouped;
+use crate::report::{grouped, resume_command};
 
 /// Who did it, in the audit trail.
 const ACTOR: &str = "tagpipe retry";
@@ -44,16 +45,28 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
         since: looking::ago(&store, arguments.since.as_deref()).await?,
     };
     let pages = store.retry_failed(run.id, &filter, ACTOR).await.map_err(failed)?;
+    let is_worked_on = run_status(&store, run.id)
+        .await
+        .map_err(failed)?
+        .is_some_and(|status| status.alive > 0);
+    let site = run.config["site"]["origin"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let all = store.failed_pages(run.id, 1).await.map_err(failed)?;
     store.close().await;
     if global.json {
         print_json(&json!({ "run": run.id, "pages": pages }))?;
     } else if pages > 0 {
+        let next = if is_worked_on {
+            "the runner at work reads them".to_owned()
+        } else {
+            format!("read them with: {}", resume_command(run.id, &site))
+        };
         print(&format!(
-            "{} failed pages of run {} are available again; read them with: tagpipe run --resume {}\n",
-            grouped(pages),
+            "failed pages of run {} that are available again: {}; {next}\n",
             run.id,
-            run.id
+            grouped(pages)
         ))?;
     } else if all.is_empty() {
         print(&format!("nothing to do: no page of run {} has failed\n", run.id))?;

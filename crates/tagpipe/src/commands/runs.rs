@@ -27,7 +27,10 @@ pub(crate) async fn runs(global: &GlobalArguments, arguments: &RunsArguments) ->
         return Ok(Exit::Done);
     }
     if runs.is_empty() {
-        print("no runs; `tagpipe run` starts one\n")?;
+        print(match arguments.before {
+            Some(_) => "no older runs\n",
+            None => "no runs; `tagpipe run` starts one\n",
+        })?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&[

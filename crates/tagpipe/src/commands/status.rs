@@ -11,7 +11,7 @@ use super::run::wait_for_signal;
 use crate::cli::{GlobalArguments, StatusArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, cut, duration, harmless, print, print_json, width};
-use crate::report::grouped;
+use crate::report::{grouped, resume_command};
 
 /// Shows the state of the database, once or again and again.
 pub(crate) async fn status(global: &GlobalArguments, arguments: &StatusArguments) -> Result<Exit, Failure> {
@@ -74,10 +74,17 @@ pub(super) fn run_in_words(status: &RunStatus) -> String {
         duration(run.elapsed_s),
         run.started_at
     );
-    if run.state == "running" && status.alive == 0 {
-        text.push_str("no runner has been heard of for a while; go on with: tagpipe run --resume\n");
-    } else if run.state == "interrupted" {
-        text.push_str(&format!("go on with: tagpipe run --resume {}\n", run.id));
+    let resume = resume_command(run.id, run.site());
+    match run.state.as_str() {
+        "running" if status.alive == 0 => {
+            text.push_str(&format!("no runner works on it any more; go on with: {resume}\n"));
+        }
+        "interrupted" => text.push_str(&format!("go on with: {resume}\n")),
+        "disputed" => text.push_str(&format!(
+            "pages failed or sums do not agree: tagpipe errors --run {}; read them again with: {resume}\n",
+            run.id
+        )),
+        _ => {}
     }
     let mut levels = Table::new(&[
         ("level", Align::Left),

@@ -4,4 +4,4 @@ mod progress;
 mod summary;
 
 pub(crate) use progress::Display;
-pub(crate) use summary::{grouped, print_summary};
+pub(crate) use summary::{grouped, print_summary, resume_command};

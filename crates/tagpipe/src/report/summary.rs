@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{LevelSummary, RunEnd, Summary};
 use tagpipe_store::DatabaseUrl;
 
@@ -111,9 +112,23 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
         writeln!(text, "data: {database}")?;
     }
     if !summary.end.is_final() && summary.run_id != 0 && !summary.dry_run {
-        writeln!(text, "go on with: tagpipe run --resume {}", summary.run_id)?;
+        writeln!(
+            text,
+            "go on with: {}",
+            resume_command(summary.run_id, &summary.site)
+        )?;
     }
     Ok(())
+}
+
+/// The command that goes on with a run; a site that is not the usual one has to be named again.
+pub(crate) fn resume_command(run: i64, site: &str) -> String {
+    let usual = SiteProfile::builtin().origin.origin().ascii_serialization();
+    if site.is_empty() || site == usual {
+        format!("tagpipe run --resume {run}")
+    } else {
+        format!("tagpipe run --resume {run} --base-url {site}")
+    }
 }
 
 fn write_numbers(text: &mut String, value: impl Fn(fn(&LevelSummary) -> u64) -> u64) -> std::fmt::Result {

@@ -102,9 +102,12 @@ impl Merged {
     pub(crate) fn wrong(&self, key: &str) -> Failure {
         let takes = known::by_key(key).map_or("", |known| known.takes);
         match self.get(key) {
-            Some(Sourced { text, origin }) => Failure::usage(format!(
-                "`{text}` is not a valid {key} (set by {origin}); it takes {takes}"
-            )),
+            Some(Sourced { text, origin }) => {
+                let text = masked(key, text);
+                Failure::usage(format!(
+                    "`{text}` is not a valid {key} (set by {origin}); it takes {takes}"
+                ))
+            }
             None => Failure::usage(format!("{key} is not set; it takes {takes}")),
         }
     }
@@ -291,6 +294,10 @@ fn masked(key: &str, text: &str) -> String {
         "database_url" => text
             .parse::<DatabaseUrl>()
             .map_or_else(|_| "*** (not an address)".to_owned(), |url| url.to_string()),
+        "base_url" => match text.rsplit_once('@') {
+            Some((_, host)) => format!("***@{host}"),
+            None => text.to_owned(),
+        },
         _ => text.to_owned(),
     }
 }

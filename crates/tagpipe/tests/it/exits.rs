@@ -491,3 +491,64 @@ async fn eight_the_layout_no_longer_fits() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_pages_that_are_not_the_report_are_never_believed_to_be_empty() {
+    // The app's shell, as a site that needs a script answers a plain request, and somebody else's page.
+    for page in [
+        "<!doctype html><div id=root></div><script src=/app.js></script>",
+        "<h1>Hello shop</h1><table><tr><td>Shoes</td></tr></table>",
+    ] {
+        let mut rig = Rig::new(small()).await;
+        let real = rig.site.site_url();
+        let proxy = Proxy::start(Some(rig.site.site_addr()), move |path| {
+            if path.starts_with("/pop-report") {
+                Answer::Page(page.to_owned())
+            } else {
+                Answer::Forward
+            }
+        })
+        .await;
+        rig.read_from(proxy.url());
+        let summary = rig.run(&["--max-retries", "1"]).await.summary(8);
+        let reason = summary["reason"].as_str().expect("words");
+        assert!(
+            reason.contains("--fetch browser") && reason.contains("tagpipe probe"),
+            "{reason}"
+        );
+
+        // Nor on a database that is full already, from whatever level.
+        rig.read_from(real);
+        rig.run(&[]).await.summary(0);
+        rig.read_from(proxy.url());
+        for level in ["category", "year", "set", "card", "graderows"] {
+            let summary = rig
+                .run(&["--start-from", level, "--max-retries", "1"])
+                .await
+                .summary(8);
+            assert_ne!(summary["end"], "reconciled", "{level}");
+        }
+        assert_eq!(rig.assert_present_equals_truth().await, 0, "nothing has vanished");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robots_txt_that_hangs_holds_up_neither_budget_nor_signal() {
+    let mut rig = Rig::new(small()).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    rig.read_from(format!("http://{}", silent.local_addr().expect("an address")));
+    let summary = rig.run(&["--max-duration", "1s"]).await.summary(5);
+    assert!(
+        summary["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("robots.txt")),
+        "{summary}"
+    );
+    let running = rig.start(&["--log-level", "DEBUG"]);
+    silent.accept().await.expect("asked once before");
+    silent.accept().await.expect("asked");
+    running.signal("TERM").await;
+    running.ended().await.summary(143);
+}
