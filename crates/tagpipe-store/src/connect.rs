@@ -437,7 +437,6 @@ async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
     Ok(Database::connect(options).await?)
 }
 
-/// `synchronous=FULL`: what was reported as done survives a power cut; the group commit pays for it.
 /// Whether a connection may be used again. A full disk makes SQLite take a transaction back by itself, which the driver
 /// does not notice: it would go on as if inside of it, and nothing that is written after that would ever be committed.
 async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, SqlxError> {
@@ -449,6 +448,7 @@ async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, SqlxError> 
     Ok(!connection.is_in_transaction())
 }
 
+/// `synchronous=FULL`: what was reported as done survives a power cut; the group commit pays for it.
 fn sqlite_options(
     options: sea_orm::sqlx::sqlite::SqliteConnectOptions,
 ) -> sea_orm::sqlx::sqlite::SqliteConnectOptions {
@@ -475,6 +475,10 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
         .min_connections(1)
         .connect_timeout(CONNECT_TIMEOUT)
         .acquire_timeout(CONNECT_TIMEOUT)
+        // Without either, the driver's pool needs no task that goes over its connections; that task can fall into an
+        // endless loop when a connection comes back in the very moment it counts them.
+        .idle_timeout(None)
+        .max_lifetime(None)
         .set_application_name("tagpipe")
         .sqlx_logging(false);
     Ok(Database::connect(options).await?)

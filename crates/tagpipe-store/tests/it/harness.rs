@@ -236,6 +236,8 @@ pub(crate) async fn connect(url: &DatabaseUrl) -> DatabaseConnection {
     };
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
+    // No task that goes over the pool's connections: it can fall into an endless loop.
+    options.idle_timeout(None).max_lifetime(None);
     Database::connect(options).await.unwrap()
 }
 

@@ -202,9 +202,9 @@ async fn old_and_newer_schemas() {
 /// Changes the SQLite file past the program, whose own connection would refuse the newer schema.
 async fn rusty(rig: &Rig, sql: &str) -> bool {
     let path = rig.folder().join("tagpipe.db");
-    let connection = sea_orm::Database::connect(format!("sqlite:{}", path.display()))
-        .await
-        .expect("opened");
+    let mut options = sea_orm::ConnectOptions::new(format!("sqlite:{}", path.display()));
+    options.idle_timeout(None).max_lifetime(None);
+    let connection = sea_orm::Database::connect(options).await.expect("opened");
     let changed = connection
         .execute_unprepared(sql)
         .await
