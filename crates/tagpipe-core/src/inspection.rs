@@ -61,14 +61,6 @@ pub struct Inspection {
     pub unreadable: Vec<String>,
 }
 
-impl Inspection {
-    /// Fields that no row has a value for; some are empty by right, such as a set's name.
-    pub fn never_filled(&self) -> impl Iterator<Item = &'static str> + '_ {
-        let empty = self.fields.iter().filter(|field| field.filled == 0);
-        empty.map(|field| field.field)
-    }
-}
-
 /// Reads `html` as the page of `kind` with `identity`. The rows come along for whoever wants to follow them.
 #[must_use]
 pub fn inspect(

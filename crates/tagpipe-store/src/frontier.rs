@@ -51,6 +51,11 @@ const PAGE_COLUMNS: Columns = &[
     ("last_error", ColumnType::Text),
 ];
 
+/// Makes the failed pages of run `$1` available again: their counters start anew, their attempts are kept.
+pub(crate) const REOPEN_FAILED: &str = "UPDATE frontier SET state = 'available', failures = 0, refusals = 0, \
+     calm_not_founds = 0, rows_hash = NULL, finished_at = NULL, lease_token = NULL \
+     WHERE run_id = $1 AND state = 'failed'";
+
 impl Store {
     /// Adds pages to a run's frontier; those already in it are left as they are.
     /// Returns how many were added, by level.
@@ -197,10 +202,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn reopen_failed(&self, run: RunId) -> Result<u64, StoreError> {
-        let sql = "UPDATE frontier SET state = 'available', failures = 0, refusals = 0, calm_not_founds = 0, \
-                   rows_hash = NULL, finished_at = NULL, lease_token = NULL \
-                   WHERE run_id = $1 AND state = 'failed'";
-        self.write(self.dialect.statement(sql, [run.into()])).await
+        self.write(self.dialect.statement(REOPEN_FAILED, [run.into()]))
+            .await
     }
 
     /// Pages of `run` by level and state.

@@ -1,8 +1,6 @@
 //! What runs, what ran, and how: read by people and dashboards while runners write. No query here looks at the
 //! catalogue or scans the audit trail, so that its answer does not slow down as they grow.
 
-use std::time::Duration;
-
 use sea_orm::{QueryResult, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -166,20 +164,6 @@ impl Store {
         );
         let rows = self.rows(dialect.statement(sql, [run.into()])).await?;
         rows.iter().map(runner_overview).collect()
-    }
-
-    /// How long until the next free slot of `site`: how far ahead its runners have asked for requests.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn next_slot_in(&self, site: &str) -> Result<Duration, StoreError> {
-        let sql = format!(
-            "SELECT next_slot_us - {} AS us FROM pace WHERE site = $1",
-            self.dialect.now_us()
-        );
-        let rows = self.rows(self.dialect.statement(sql, [site.into()])).await?;
-        let us: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "us"))?;
-        Ok(Duration::from_micros(u64::try_from(us).unwrap_or(0)))
     }
 
     /// Sums that do not agree and that no later reading has mended.

@@ -11,7 +11,7 @@ use crate::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin, insert_audit}
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::error::StoreError;
-use crate::frontier::microseconds;
+use crate::frontier::{REOPEN_FAILED, microseconds};
 
 /// Which failed pages of a run are wanted; what is empty does not matter.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,11 +62,7 @@ impl Store {
             let from = place((-microseconds(since)).into());
             conditions += &format!(" AND finished_at > {}", self.dialect.now_plus(&from));
         }
-        let sql = format!(
-            "UPDATE frontier SET state = 'available', failures = 0, refusals = 0, calm_not_founds = 0, \
-             rows_hash = NULL, finished_at = NULL, lease_token = NULL \
-             WHERE run_id = $1 AND state = 'failed'{conditions}"
-        );
+        let sql = format!("{REOPEN_FAILED}{conditions}");
         let transaction = self.begin().await?;
         let pages = transaction
             .execute_raw(self.dialect.statement(sql, values))
