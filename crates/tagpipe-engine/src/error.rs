@@ -17,6 +17,11 @@ pub enum RunError {
     /// There is nothing to do; the text says why, and what to do instead.
     #[error("{0}")]
     NothingToDo(String),
+    /// Others have given this runner up, because nothing was heard of it, and have its pages.
+    #[error(
+        "this runner was given up by others, who heard nothing of it in time; run {0} goes on without it"
+    )]
+    GivenUp(i64),
     /// What was asked for contradicts what is stored.
     #[error("{0}")]
     Usage(String),

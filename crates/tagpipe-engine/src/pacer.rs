@@ -9,7 +9,7 @@ use tagpipe_core::outcome::Outcome;
 use tagpipe_core::profile::PaceAdvice;
 use tagpipe_store::contract::{Brake, Refusal, SlotRequest};
 use tagpipe_store::{Store, StoreError};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::patience::patiently;
 use crate::settings::{RunSettings, Site};
@@ -17,8 +17,15 @@ use crate::shutdown::{Shutdown, StopRequest};
 
 /// Longest wait for a slot that a page in hand is granted when the runner is asked to stop.
 const STOP_GRACE: Duration = Duration::from_secs(6);
-/// How old this process's knowledge of the brake may be while requests need no slot of their own.
+/// How old this process's knowledge of the brake may be, while requests need no slot and while one is waited for.
 const BRAKE_REFRESH: Duration = Duration::from_millis(500);
+/// How long before its slot a request lets the next one of this process take one: enough for the database's answer. A
+/// slot is not taken earlier, so that few are taken at a pace that changes meanwhile.
+const AHEAD: Duration = Duration::from_millis(50);
+/// Least lateness that makes a slot worthless.
+const LATE_MIN: Duration = Duration::from_millis(20);
+/// How often a slot that was missed is taken anew. Then the request goes late: a machine that is always late must get on.
+const MISSED_MAX: u32 = 3;
 
 pub(crate) struct Pacer {
     store: Store,
@@ -27,7 +34,8 @@ pub(crate) struct Pacer {
     interval: Duration,
     delay: Duration,
     patience: Duration,
-    /// Slots are asked for one after the other, in the order of the workers' asking.
+    /// When this process's last slot was. Held from taking a slot until shortly before it: one after the other, in the
+    /// order of the workers' asking.
     last_us: tokio::sync::Mutex<i64>,
     /// When this process really let a request go: on a busy machine later than its slot said.
     last_let_go: tokio::sync::Mutex<Option<Instant>>,
@@ -40,11 +48,28 @@ pub(crate) struct Pacer {
 struct KnownBrake {
     brake: Brake,
     seen_at: Instant,
-    /// Grows with each refusal: a slot taken before it was taken at the old pace.
-    refusals: u64,
+}
+
+/// A slot that was taken, on this process's clock.
+struct Taken {
+    brake: Brake,
+    /// When its time has come for certain.
+    due: Instant,
+    /// The earliest that its time can have been: the database's answer may have come late.
+    earliest: Instant,
+}
+
+/// How waiting for a slot ended.
+enum Waited {
+    /// Its time is near, or has come.
+    Near,
+    /// The brake has closed further since it was taken: it counts no more.
+    Overtaken,
+    Stopped,
 }
 
 /// The permission for one request.
+#[derive(Debug, Clone)]
 pub(crate) struct Permit {
     /// The brake as it stood.
     pub(crate) brake: Brake,
@@ -78,7 +103,6 @@ impl Pacer {
             known: Mutex::new(KnownBrake {
                 brake,
                 seen_at: Instant::now(),
-                refusals: 0,
             }),
             shutdown,
             closing: Shutdown::default(),
@@ -98,38 +122,89 @@ impl Pacer {
     /// Waits until the next request may be made. `None` when somebody asked to stop meanwhile; a page that is
     /// `begun` is finished all the same, unless its slot is far away.
     pub(crate) async fn permit(&self, begun: bool) -> Result<Option<Permit>, StoreError> {
+        let mut missed = 0;
         loop {
             if let Some(brake) = self.unpaced().await? {
                 return Ok(Some(Permit { brake }));
             }
-            let (slot, refusals) = {
-                let mut last_us = self.last_us.lock().await;
-                let request = SlotRequest {
-                    interval: self.interval,
-                    delay: self.delay,
-                    last_us: *last_us,
+            let taken = {
+                let mut last_us = tokio::select! {
+                    last_us = self.last_us.lock() => last_us,
+                    () = self.stopping(), if !begun => return Ok(None),
                 };
-                let refusals = self.known(|known| known.refusals);
-                let slot = patiently(self.patience, "take a slot", || {
-                    self.store.take_slot(&self.site, request)
-                })
-                .await?;
-                *last_us = slot.at_us;
-                (slot, refusals)
+                let taken = self.take_slot(&mut last_us).await?;
+                match self.wait_until(taken.due - AHEAD, &taken.brake, begun).await? {
+                    Waited::Near => taken,
+                    Waited::Overtaken => continue,
+                    Waited::Stopped => return Ok(None),
+                }
             };
-            self.learn(&slot.brake);
-            let stoppable = !begun || slot.wait > STOP_GRACE;
-            tokio::select! {
-                () = sleep(slot.wait) => {}
-                () = self.shutdown.wait_for(StopRequest::Graceful), if stoppable => return Ok(None),
-                () = self.closing.wait_for(StopRequest::Graceful), if stoppable => return Ok(None),
+            match self.wait_until(taken.due, &taken.brake, begun).await? {
+                Waited::Near => {}
+                Waited::Overtaken => continue,
+                Waited::Stopped => return Ok(None),
             }
-            // The brake closed while this slot was waited for: it was taken at a pace that is no longer right.
-            if self.known(|known| known.refusals) == refusals {
-                self.keep_distance().await;
-                return Ok(Some(Permit { brake: slot.brake }));
+            // A slot is for its time. A process that was frozen or had no time meanwhile would go together with others.
+            if taken.earliest.elapsed() > self.latest() && missed < MISSED_MAX {
+                missed += 1;
+                continue;
+            }
+            self.keep_distance().await;
+            return Ok(Some(Permit { brake: taken.brake }));
+        }
+    }
+
+    async fn take_slot(&self, last_us: &mut i64) -> Result<Taken, StoreError> {
+        let request = SlotRequest {
+            interval: self.interval,
+            delay: self.delay,
+            last_us: *last_us,
+        };
+        let asked = Instant::now();
+        let slot = patiently(self.patience, "take a slot", || {
+            self.store.take_slot(&self.site, request)
+        })
+        .await?;
+        *last_us = slot.at_us;
+        self.learn(&slot.brake);
+        Ok(Taken {
+            brake: slot.brake,
+            due: Instant::now() + slot.wait,
+            earliest: asked + slot.wait,
+        })
+    }
+
+    /// Sleeps, and looks up meanwhile whether the brake has closed since `taken`.
+    async fn wait_until(&self, due: Instant, taken: &Brake, begun: bool) -> Result<Waited, StoreError> {
+        loop {
+            if self.known(|known| known.brake.closures) > taken.closures {
+                return Ok(Waited::Overtaken);
+            }
+            let now = Instant::now();
+            if now >= due {
+                return Ok(Waited::Near);
+            }
+            let next = due.min(now + BRAKE_REFRESH);
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.stopping(), if !begun || due > now + STOP_GRACE => return Ok(Waited::Stopped),
+            }
+            if self.known(|known| known.seen_at.elapsed()) >= BRAKE_REFRESH {
+                self.look_at_the_brake().await?;
             }
         }
+    }
+
+    async fn stopping(&self) {
+        tokio::select! {
+            () = self.shutdown.wait_for(StopRequest::Graceful) => {}
+            () = self.closing.wait_for(StopRequest::Graceful) => {}
+        }
+    }
+
+    /// How late a request may be for its slot: half of the way to the next one.
+    fn latest(&self) -> Duration {
+        (self.least_interval() / 2).max(LATE_MIN)
     }
 
     /// Slots are far enough apart; what this machine makes of them may not be. A process that was late waits before
@@ -152,14 +227,18 @@ impl Pacer {
         if age < BRAKE_REFRESH {
             return Ok(brake.is_open().then_some(brake));
         }
-        let brake = patiently(self.patience, "read the pace", || self.store.brake(&self.site)).await?;
-        self.learn(&brake);
+        let brake = self.look_at_the_brake().await?;
         Ok(brake.is_open().then_some(brake))
     }
 
-    /// What the brake must add to the interval for a not-found screen to be believed whatever else is refused:
-    /// three refusals' worth.
-    pub(crate) fn calm_extra(&self) -> Duration {
+    async fn look_at_the_brake(&self) -> Result<Brake, StoreError> {
+        let brake = patiently(self.patience, "read the pace", || self.store.brake(&self.site)).await?;
+        self.learn(&brake);
+        Ok(brake)
+    }
+
+    /// What not-found screens alone may make the brake add to the interval: three refusals' worth.
+    fn calm_extra(&self) -> Duration {
         let PaceAdvice {
             brake_first,
             brake_growth,
@@ -174,11 +253,16 @@ impl Pacer {
         self.closing.request();
     }
 
-    /// Tells all runners that the site refused. Returns whether it is time to give up.
-    pub(crate) async fn refused(&self, page: &PageKey, outcome: &Outcome) -> Result<bool, StoreError> {
+    /// Tells all runners that the site refused a request made at `permit`. Returns whether it is time to give up.
+    pub(crate) async fn refused(
+        &self,
+        page: &PageKey,
+        outcome: &Outcome,
+        permit: &Permit,
+    ) -> Result<bool, StoreError> {
         let reason = format!("{page}: {outcome}");
         let refusal = Refusal {
-            page,
+            closures: permit.brake.closures,
             retry_after: outcome.retry_after(),
             reason: &reason,
         };
@@ -192,7 +276,6 @@ impl Pacer {
         })
         .await?;
         self.learn(&brake);
-        self.known(|known| known.refusals += 1);
         Ok(brake.refusals_in_row >= self.advice.give_up_after)
     }
 
@@ -201,12 +284,21 @@ impl Pacer {
         if self.known(|known| known.brake.extra.is_zero() && known.brake.refusals_in_row == 0) {
             return Ok(());
         }
+        let advice = self.eased_advice();
         let brake = patiently(self.patience, "ease the brake", || {
-            self.store.ease_brake(&self.site, &self.advice, 1)
+            self.store.ease_brake(&self.site, &advice)
         })
         .await?;
         self.learn(&brake);
         Ok(())
+    }
+
+    /// The advice with the interval in force: what a good page takes off depends on it.
+    fn eased_advice(&self) -> PaceAdvice {
+        PaceAdvice {
+            interval: self.interval,
+            ..self.advice.clone()
+        }
     }
 
     /// The brake as this process knows it.

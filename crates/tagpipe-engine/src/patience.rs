@@ -5,16 +5,43 @@ use std::future::Future;
 use std::time::Duration;
 
 use tagpipe_store::{ErrorClass, StoreError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Calls `action` until it gives another answer than "not available", for at most `patience`.
+/// Calls `action` until it gives another answer than "not available", for at most `patience`, be it that the database
+/// says so or that it says nothing at all.
 ///
 /// # Errors
 /// The last error.
 pub(crate) async fn patiently<T, F>(
+    patience: Duration,
+    what: &str,
+    mut action: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let deadline = Instant::now() + patience;
+    persistently(patience, what, || {
+        let call = action();
+        async move {
+            match timeout_at(deadline, call).await {
+                Ok(answer) => answer,
+                Err(_) => Err(no_answer(what, patience)),
+            }
+        }
+    })
+    .await
+}
+
+/// The same for calls that may rightly take long, however large the database: a single one may go on as long as it
+/// has to.
+///
+/// # Errors
+/// The last error.
+pub(crate) async fn persistently<T, F>(
     patience: Duration,
     what: &str,
     mut action: impl FnMut() -> F,
@@ -43,4 +70,11 @@ where
             }
         }
     }
+}
+
+fn no_answer(what: &str, patience: Duration) -> StoreError {
+    StoreError::Unavailable(format!(
+        "no answer within {} s to the request to {what}",
+        patience.as_secs()
+    ))
 }

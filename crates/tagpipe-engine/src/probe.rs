@@ -221,16 +221,16 @@ impl<'a> Probe<'a> {
             Ok(url) => url,
             Err(error) => return failed(&path, ProbeResult::NotRead(error.to_string())),
         };
-        if self.pacer.permit(false).await?.is_none() {
+        let Some(permit) = self.pacer.permit(false).await? else {
             return failed(&path, ProbeResult::NotRead("interrupted".to_owned()));
-        }
+        };
         self.report.requests += 1;
         let document = match self.fetcher.open(kind, &url).await {
             Ok(open) => open.document,
             Err(FetchError::Unavailable(reason)) => return Err(RunError::Fetch(reason)),
             Err(FetchError::Outcome(outcome)) if outcome.cause().is_refusal() => {
                 // Its database is told, like a runner would.
-                self.pacer.refused(&identity.key(kind), &outcome).await?;
+                self.pacer.refused(&identity.key(kind), &outcome, &permit).await?;
                 return failed(&path, ProbeResult::Refused(outcome.to_string()));
             }
             Err(FetchError::Outcome(outcome)) => {

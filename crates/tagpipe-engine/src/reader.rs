@@ -18,8 +18,9 @@ use tagpipe_store::StoreError;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel};
 use tagpipe_store::contract::{ChildFate, ChildPage, Ending, Finish, Lease, ReadCost, Unreadable};
 
+use crate::heartbeat::Activity;
 use crate::judgement::{Reading, judge};
-use crate::pacer::Pacer;
+use crate::pacer::{Pacer, Permit};
 
 /// Reads pages. Shared by all workers of a runner.
 pub(crate) struct Reader {
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
     pub(crate) filters: Filters,
     pub(crate) retry: RetryPolicy,
     pub(crate) audit_level: AuditLevel,
+    pub(crate) activity: Arc<Activity>,
 }
 
 /// A page that was read, and what it means for the run.
@@ -71,13 +73,21 @@ enum Attempt {
 #[derive(Default)]
 struct Effort {
     cost: ReadCost,
-    calm: bool,
+    /// That of the last request; `None` before the first.
+    permit: Option<Permit>,
+}
+
+impl Effort {
+    fn is_calm(&self) -> bool {
+        self.permit.as_ref().is_some_and(|permit| permit.brake.is_calm())
+    }
 }
 
 impl Reader {
     /// Reads the page under `lease` and decides what follows.
     pub(crate) async fn read(&self, lease: Lease) -> Result<Read, StoreError> {
         let mut effort = Effort::default();
+        self.activity.takes(lease.key.as_str());
         let attempt = if self.robots.allows(&lease.url) {
             self.collect(&lease, &mut effort).await?
         } else {
@@ -111,7 +121,7 @@ impl Reader {
                 ))));
             }
         };
-        if !self.take_slot(lease, effort).await? {
+        if !self.take_slot(effort).await? {
             return Ok(Attempt::Stopped);
         }
         let asked = Instant::now();
@@ -145,7 +155,7 @@ impl Reader {
             let (Some(next), true, true) = (next, more, advanced(before, collected.reading.pager)) else {
                 return Ok(Attempt::Collected(collected));
             };
-            if !self.take_slot(lease, effort).await? {
+            if !self.take_slot(effort).await? {
                 return Ok(Attempt::Stopped);
             }
             let document = match open.pager.next(&pager_step(next)).await {
@@ -173,12 +183,12 @@ impl Reader {
     }
 
     /// Waits for the pace; `false` when somebody asked to stop meanwhile.
-    async fn take_slot(&self, lease: &Lease, effort: &mut Effort) -> Result<bool, StoreError> {
+    async fn take_slot(&self, effort: &mut Effort) -> Result<bool, StoreError> {
         let Some(permit) = self.pacer.permit(effort.cost.requests > 0).await? else {
             return Ok(false);
         };
-        effort.calm = permit.brake.is_calm_for(&lease.key, self.pacer.calm_extra());
         effort.cost.requests += 1;
+        effort.permit = Some(permit);
         Ok(true)
     }
 
@@ -192,18 +202,76 @@ impl Reader {
         }
     }
 
+    /// Whether the not-found screen on the page of `lease` speaks of the page rather than of the pace. The site must be
+    /// giving other pages: if none was read since the last refusal, the first of all pages is asked for. What is never
+    /// believed is that this one does not exist.
+    async fn is_calm(&self, lease: &Lease, effort: &mut Effort) -> Result<bool, StoreError> {
+        if effort.is_calm() {
+            return Ok(true);
+        }
+        let was_refused_before = lease.history.refusals > 0;
+        if lease.kind == PageKind::Categories || !was_refused_before {
+            return Ok(false);
+        }
+        self.site_gives_pages(effort).await
+    }
+
+    /// Asks for the categories, which are there whatever else is not.
+    async fn site_gives_pages(&self, effort: &mut Effort) -> Result<bool, StoreError> {
+        let (kind, identity) = (PageKind::Categories, Identity::default());
+        let url = self.profile.page_url(kind, &identity).ok();
+        let allowed = url.filter(|url| self.robots.allows(url));
+        let Some(Ok(url)) = allowed.map(|url| self.profile.origin.join(&url)) else {
+            return Ok(false);
+        };
+        if !self.take_slot(effort).await? {
+            return Ok(false);
+        }
+        let outcome = match self.fetcher.open(kind, &url).await {
+            Ok(open) => {
+                count(&open.document, effort);
+                match extract(&self.profile, kind, &identity, &open.document.html) {
+                    Extracted::Page(page) if !page.rows.is_empty() => {
+                        self.pacer.accepted().await?;
+                        return Ok(true);
+                    }
+                    Extracted::NotFound => Outcome::SuspectedSoft404,
+                    _ => return Ok(false),
+                }
+            }
+            Err(FetchError::Outcome(outcome)) => outcome,
+            Err(FetchError::Unavailable(_)) => return Ok(false),
+        };
+        if outcome.cause().is_refusal() {
+            self.refused(&identity.key(kind), &outcome, effort).await?;
+        }
+        Ok(false)
+    }
+
+    /// Tells the pacer of a refusal of the last request. Returns whether it is time to give up.
+    async fn refused(&self, page: &PageKey, outcome: &Outcome, effort: &Effort) -> Result<bool, StoreError> {
+        match &effort.permit {
+            Some(permit) => self.pacer.refused(page, outcome, permit).await,
+            None => Ok(false),
+        }
+    }
+
     /// Applies the policy to an outcome and tells the pacer.
     async fn conclude(
         &self,
         lease: Lease,
-        effort: Effort,
+        mut effort: Effort,
         outcome: Outcome,
         collected: Option<Collected>,
     ) -> Result<Read, StoreError> {
-        let outcome = self.retry.interpret(outcome, &lease.history, effort.calm);
+        let calm = match outcome {
+            Outcome::SuspectedSoft404 => self.is_calm(&lease, &mut effort).await?,
+            _ => false,
+        };
+        let outcome = self.retry.interpret(outcome, &lease.history, calm);
         let mut alarm = None;
         if outcome.cause().is_refusal() {
-            if self.pacer.refused(&lease.key, &outcome).await? {
+            if self.refused(&lease.key, &outcome, &effort).await? {
                 alarm = Some(Alarm::KeptRefusing(outcome.to_string()));
             }
         } else if collected.is_some() {
@@ -222,7 +290,7 @@ impl Reader {
                 Some(Alarm::Blocked(outcome.to_string())),
             ));
         }
-        let ending = self.ending(&lease, &effort, &outcome, &decision, collected, hash);
+        let ending = self.ending(&lease, &outcome, &decision, collected, hash, calm);
         let audit = self.audit_of(&lease, &effort, &outcome, &ending);
         Ok(Read {
             finish: Finish {
@@ -239,14 +307,14 @@ impl Reader {
     fn ending(
         &self,
         lease: &Lease,
-        effort: &Effort,
         outcome: &Outcome,
         decision: &Decision,
         collected: Option<Collected>,
         hash: Option<u64>,
+        calm: bool,
     ) -> Ending {
         let cause = outcome.cause();
-        let history = || lease.history.after(cause, hash, effort.calm);
+        let history = || lease.history.after(cause, hash, calm);
         match *decision {
             Decision::Commit { .. } => self.completed(lease, outcome, collected),
             Decision::Retry { after } => Ending::Retry {
@@ -476,7 +544,6 @@ fn count(document: &Document, effort: &mut Effort) {
     effort.cost.elapsed += document.elapsed;
 }
 
-/// What each row promises of its child page: sets a year has, copies a set or card has.
 /// Whether an empty page without a word that it is empty cannot be believed, however often it is seen: a report has
 /// categories, a category years, and what the parent counted is there.
 fn must_have_rows(lease: &Lease) -> bool {

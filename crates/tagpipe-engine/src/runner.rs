@@ -14,7 +14,7 @@ use tagpipe_store::contract::{Ending, Finish, Lease, ReadCost, RunId};
 use tagpipe_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::commit_queue::{CommitQueue, CommitReport, Committer, EndingKind};
 use crate::error::RunError;
@@ -24,13 +24,13 @@ use crate::reader::{Alarm, Read, Reader};
 use crate::settings::RunSettings;
 use crate::shutdown::{Shutdown, StopRequest};
 
-/// Most pages claimed at a time.
-const WINDOW_MAX: usize = 256;
+/// Most pages held beside those in hand.
+const RESERVE_MAX: usize = 256;
 /// Pages read and not yet committed beyond which no further page is begun: memory stays bounded when the
 /// database is slower than the site.
 const UNCOMMITTED_MAX: usize = 512;
 /// How often a runner that has nothing to do looks whether others have left something.
-const IDLE_LOOK: Duration = Duration::from_millis(500);
+pub(crate) const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// Pages of one level whose layout does not fit, without one that does, that stop the run.
 const LAYOUT_FAILURES_MAX: u64 = 3;
 
@@ -46,6 +46,8 @@ pub(crate) enum Halt {
     Interrupted,
     /// Asked twice: nothing was waited for.
     Aborted,
+    /// Others have given this runner up, because they heard nothing of it, and have its pages.
+    GivenUp,
 }
 
 type Claiming = Pin<Box<dyn Future<Output = Result<Vec<Lease>, StoreError>> + Send>>;
@@ -58,6 +60,7 @@ pub(crate) struct Runner<'a> {
     pub(crate) reader: Arc<Reader>,
     pub(crate) progress: &'a watch::Sender<Progress>,
     pub(crate) shutdown: &'a Shutdown,
+    pub(crate) given_up: Shutdown,
     pub(crate) started: Instant,
     /// Reads begun in this process, against the budget.
     pub(crate) begun: u64,
@@ -73,16 +76,24 @@ struct Hand {
     claimable: bool,
     /// When the next retry is due, as far as this runner knows.
     next_due: Option<Instant>,
+    /// When to look whether others have left something, for want of anything to do.
+    next_look: Option<Instant>,
     halt: Option<Halt>,
     layout: LayoutWatch,
     pace: PaceEstimate,
+}
+
+impl Hand {
+    /// Whether what is in hand is neither finished nor given back: nobody wants to wait, or it is somebody else's.
+    fn is_dropped(&self) -> bool {
+        matches!(self.halt, Some(Halt::Aborted | Halt::GivenUp))
+    }
 }
 
 impl Runner<'_> {
     /// Reads until the frontier is drained or something stops the run. Whatever was in hand is committed or
     /// given back.
     pub(crate) async fn drive(&mut self) -> Result<Halt, RunError> {
-        let heartbeat = self.start_heartbeat();
         let mut hand = Hand {
             queue: VecDeque::new(),
             workers: JoinSet::new(),
@@ -90,15 +101,16 @@ impl Runner<'_> {
             claiming: None,
             claimable: true,
             next_due: None,
+            next_look: None,
             halt: None,
             layout: LayoutWatch::default(),
             pace: PaceEstimate::new(),
         };
         let ended = self.turn(&mut hand).await;
-        if ended.is_ok() && hand.halt != Some(Halt::Aborted) {
+        if ended.is_ok() && !hand.is_dropped() {
             self.give_back_queue(&mut hand).await?;
         }
-        heartbeat.abort();
+        self.reader.activity.rests();
         ended?;
         Ok(hand.halt.unwrap_or(Halt::Drained))
     }
@@ -109,7 +121,7 @@ impl Runner<'_> {
             self.check_budget(hand);
             if hand.halt.is_some() {
                 self.reader.pacer.close();
-                if hand.halt == Some(Halt::Aborted) {
+                if hand.is_dropped() {
                     return Ok(());
                 }
                 if hand.workers.is_empty() && hand.commits.uncommitted() == 0 && hand.claiming.is_none() {
@@ -130,7 +142,7 @@ impl Runner<'_> {
 
     /// Waits for the next thing to happen, and takes it in.
     async fn wait(&mut self, hand: &mut Hand) -> Result<(), RunError> {
-        let due = hand.next_due;
+        let (due, look) = (hand.next_due, hand.next_look);
         // Woken by the next request this loop has not acted on; [`Self::check_shutdown`] acts on it. A request that
         // came while the loop was busy is there already, and wakes at once.
         let stop = if hand.halt.is_none() {
@@ -141,6 +153,9 @@ impl Runner<'_> {
         tokio::select! {
             biased;
             () = self.shutdown.wait_for(stop) => {}
+            () = self.given_up.wait_for(StopRequest::Graceful), if !hand.is_dropped() => {
+                hand.halt = Some(Halt::GivenUp);
+            }
             report = hand.commits.report(), if hand.commits.uncommitted() > 0 => self.take_report(hand, &report?),
             Some(joined) = hand.workers.join_next() => self.take_read(hand, joined)?,
             leases = poll(&mut hand.claiming), if hand.claiming.is_some() => {
@@ -150,6 +165,9 @@ impl Runner<'_> {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && hand.halt.is_none() => {
                 hand.next_due = None;
                 hand.claimable = true;
+            }
+            () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() && hand.halt.is_none() => {
+                hand.next_look = None;
             }
             () = sleep_until(self.deadline()), if self.has_deadline() && hand.halt.is_none() => {}
         }
@@ -194,21 +212,24 @@ impl Runner<'_> {
         self.started + self.settings.budget.max_duration.unwrap_or_default()
     }
 
-    /// Asks for more pages before the queue runs dry, without waiting for the answer.
+    /// Asks for more pages before the queue runs dry, without waiting for the answer. No more are asked for than will
+    /// soon be begun: what a slow runner held back would be missing to an idle one.
     fn claim_more(&self, hand: &mut Hand) {
-        let window = hand.pace.window(self.settings.concurrency);
-        if !hand.claimable || hand.claiming.is_some() || hand.queue.len() > window / 2 {
+        let reserve = hand.pace.reserve();
+        let idle = self.settings.concurrency.saturating_sub(hand.workers.len());
+        let wanted = (idle + reserve).saturating_sub(hand.queue.len());
+        let is_low = hand.queue.len() < idle || hand.queue.len() <= reserve / 2;
+        if !hand.claimable || hand.claiming.is_some() || wanted == 0 || !is_low {
             return;
         }
         let (store, run, owner) = (self.store.clone(), self.run, self.instance.clone());
         let (term, patience) = (self.settings.lease_term, self.settings.database_patience);
-        let limit = window - hand.queue.len().min(window / 2);
         // What is found while this claim is under way makes the frontier claimable again.
         hand.claimable = false;
         hand.claiming = Some(Box::pin(async move {
-            patiently(patience, "claim pages", || store.claim(run, &owner, limit, term)).await
+            patiently(patience, "claim pages", || store.claim(run, &owner, wanted, term)).await
         }));
-        hand.pace.asked = limit;
+        hand.pace.asked = wanted;
     }
 
     fn take_leases(&self, hand: &mut Hand, leases: Vec<Lease>) {
@@ -286,21 +307,17 @@ impl Runner<'_> {
     async fn is_drained(&self, hand: &mut Hand) -> Result<bool, RunError> {
         let patience = self.settings.database_patience;
         let outlook = patiently(patience, "look at the frontier", || self.store.outlook(self.run)).await?;
-        if outlook.available {
+        if outlook.available || outlook.next_due.is_some_and(|due| due.is_zero()) {
             hand.claimable = true;
             return Ok(false);
         }
         if outlook.leased {
             patiently(patience, "rescue pages", || self.store.rescue_expired(self.run)).await?;
         }
-        let look_again = match (outlook.next_due, outlook.leased) {
-            (Some(due), true) => Some(due.min(IDLE_LOOK)),
-            (Some(due), false) => Some(due),
-            (None, true) => Some(IDLE_LOOK),
-            (None, false) => None,
-        };
-        hand.next_due = look_again.map(|after| Instant::now() + after);
-        Ok(look_again.is_none())
+        let now = Instant::now();
+        hand.next_due = outlook.next_due.map(|after| now + after);
+        hand.next_look = outlook.leased.then(|| now + IDLE_LOOK);
+        Ok(outlook.next_due.is_none() && !outlook.leased)
     }
 
     /// Gives back what was claimed and not begun.
@@ -334,25 +351,6 @@ impl Runner<'_> {
             instance: self.instance.clone(),
             patience: self.settings.database_patience,
         }
-    }
-
-    /// Renews this runner's leases from a task of its own, so that a busy loop cannot delay it.
-    fn start_heartbeat(&self) -> tokio::task::JoinHandle<()> {
-        let (store, instance, term) = (
-            self.store.clone(),
-            self.instance.clone(),
-            self.settings.lease_term,
-        );
-        tokio::spawn(async move {
-            loop {
-                sleep(term / 3).await;
-                // A heartbeat that fails is made up for by the next one; if none succeeds in time, the leases
-                // run out, which is what they are for.
-                if let Err(error) = store.heartbeat(&instance, term).await {
-                    tracing::debug!(%error, "a heartbeat failed");
-                }
-            }
-        })
     }
 }
 
@@ -424,8 +422,8 @@ impl LayoutWatch {
     }
 }
 
-/// How many pages to hold: about half a second's work, so that few are held when the pace is slow and none
-/// is waited for when it is fast.
+/// How many pages to hold beside those in hand: about half a second's work, so that none is held back when the pace is
+/// slow and none is waited for when it is fast.
 #[derive(Debug)]
 struct PaceEstimate {
     since: Instant,
@@ -454,9 +452,8 @@ impl PaceEstimate {
         }
     }
 
-    fn window(&self, concurrency: usize) -> usize {
-        let half_a_second = (self.per_second * 0.5) as usize;
-        half_a_second.clamp(concurrency.max(2), WINDOW_MAX.max(concurrency))
+    fn reserve(&self) -> usize {
+        ((self.per_second * 0.5) as usize).min(RESERVE_MAX)
     }
 }
 

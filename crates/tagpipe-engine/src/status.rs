@@ -3,10 +3,10 @@
 use serde::Serialize;
 use tagpipe_store::contract::{Brake, RunId};
 use tagpipe_store::monitor::{RunOverview, RunnerOverview};
-use tagpipe_store::{Store, StoreError};
+use tagpipe_store::{OrchestratorOverview, Store, StoreError};
 
-use crate::pipeline::{host_name, is_process_alive};
-use crate::summary::{LevelSummary, level_summaries};
+use crate::process::{Presence, presence};
+use crate::summary::{LevelSummary, RunnerSummary, level_summaries, runner_summaries};
 
 /// Seconds without a heartbeat after which a runner counts as gone: as the longest usual lease.
 const SILENT_MAX_S: f64 = 90.0;
@@ -32,6 +32,10 @@ pub struct RunStatus {
     pub levels: Vec<LevelSummary>,
     /// The processes that work or worked on it, in the order of their start.
     pub processes: Vec<RunnerOverview>,
+    /// The same by name: a runner that was replaced is one.
+    pub runners: Vec<RunnerSummary>,
+    /// Who starts and watches its runners, if somebody does or did.
+    pub orchestrator: Option<OrchestratorOverview>,
     /// Processes that are at work now.
     pub alive: usize,
     /// Pages that were read in a second, by those that are at work now.
@@ -104,12 +108,15 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
         left_s: is_measurable.then(|| open as f64 / pages_per_s),
         interval_s: run.config["interval_s"].as_f64().unwrap_or(0.0),
         brake,
+        runners: runner_summaries(&processes),
+        orchestrator: store.orchestrator(run.id).await?.map(OrchestratorOverview::from),
         processes,
         run,
     })
 }
 
 fn is_alive(runner: &RunnerOverview) -> bool {
-    let may_run_here = runner.host != host_name() || u32::try_from(runner.pid).is_ok_and(is_process_alive);
-    runner.state == "running" && runner.silent_s < SILENT_MAX_S && may_run_here
+    let pid = u32::try_from(runner.pid).unwrap_or(0);
+    let is_gone = presence(&runner.host, pid, &runner.process_mark) == Presence::Gone;
+    runner.state == "running" && runner.silent_s < SILENT_MAX_S && !is_gone
 }

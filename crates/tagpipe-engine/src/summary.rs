@@ -6,6 +6,7 @@ use serde::Serialize;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_core::model::PageKind;
 use tagpipe_store::contract::{FrontierCounts, RowCounts, RunId};
+use tagpipe_store::monitor::RunnerOverview;
 use tagpipe_store::{FailedPage, Resumed, SlowPage};
 
 /// How a run, or this process's part in it, ended.
@@ -26,6 +27,8 @@ pub enum RunEnd {
     LayoutChanged(String),
     /// Somebody asked to stop.
     Interrupted,
+    /// No runner was left, and none could be started any more; the text says why.
+    RunnersLost(String),
 }
 
 impl RunEnd {
@@ -53,7 +56,9 @@ impl fmt::Display for RunEnd {
             RunEnd::PagesFailed => f.write_str("finished, some pages failed"),
             RunEnd::Disputed => f.write_str("disputed, sums do not agree"),
             RunEnd::BudgetSpent(reason) => write!(f, "stopped after {reason}"),
-            RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) => f.write_str(reason),
+            RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) | RunEnd::RunnersLost(reason) => {
+                f.write_str(reason)
+            }
             RunEnd::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -116,6 +121,8 @@ pub struct Summary {
     pub requests_per_s: f64,
     /// Least interval between two requests that was asked for, in seconds.
     pub interval_s: f64,
+    /// Who worked on the run, by name.
+    pub runners: Vec<RunnerSummary>,
     /// Pages that took longest.
     pub slowest: Vec<SlowPage>,
     /// The first failed pages.
@@ -124,6 +131,117 @@ pub struct Summary {
     pub disagreements: Vec<String>,
     /// What else deserves a word.
     pub notes: Vec<String>,
+}
+
+/// One runner's part in a run: all processes that worked under its name, the newest one telling how it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunnerSummary {
+    /// Its name, e.g. `runner_1`.
+    pub runner_id: String,
+    /// Its machine.
+    pub host: String,
+    /// Its newest process.
+    pub pid: i64,
+    /// `running`, `finished` or `lost`.
+    pub state: String,
+    /// Why it ended, in words; empty while it runs.
+    pub ended_why: String,
+    /// Processes that worked under this name.
+    pub processes: u64,
+    /// Pages read whole.
+    pub pages: u64,
+    /// Pages given up.
+    pub failed: u64,
+    /// Reads that were to be repeated.
+    pub retries: u64,
+    /// Requests made.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes: u64,
+    /// Time in which its processes were at work, in seconds.
+    pub working_s: f64,
+    /// Pages read a second of that time.
+    pub pages_per_s: f64,
+    /// Key of a page it has in hand; empty if it has none.
+    pub current_page: String,
+    /// Memory it uses, in bytes; 0 if unknown.
+    pub memory_bytes: u64,
+    /// Since its last heartbeat, in seconds.
+    pub silent_s: f64,
+}
+
+/// The runners behind `processes`, which come in the order of their start; `runner_2` before `runner_10`.
+#[must_use]
+pub fn runner_summaries(processes: &[RunnerOverview]) -> Vec<RunnerSummary> {
+    let mut runners: Vec<RunnerSummary> = Vec::new();
+    for process in processes {
+        match runners
+            .iter_mut()
+            .find(|runner| runner.runner_id == process.runner_id)
+        {
+            Some(runner) => runner.add(process),
+            None => runners.push(RunnerSummary::of(process)),
+        }
+    }
+    for runner in &mut runners {
+        runner.pages_per_s = runner.pages as f64 / runner.working_s.max(1.0);
+    }
+    runners.sort_by(|one, other| by_number(&one.runner_id).cmp(&by_number(&other.runner_id)));
+    runners
+}
+
+/// A name as it sorts among others: the number at its end by its value.
+fn by_number(name: &str) -> (&str, u64, &str) {
+    let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());
+    (stem, name[stem.len()..].parse().unwrap_or(0), name)
+}
+
+impl RunnerSummary {
+    fn of(process: &RunnerOverview) -> RunnerSummary {
+        RunnerSummary {
+            runner_id: process.runner_id.clone(),
+            host: process.host.clone(),
+            pid: process.pid,
+            state: process.state.clone(),
+            ended_why: process.ended_why.clone(),
+            processes: 1,
+            pages: process.pages_completed,
+            failed: process.pages_failed,
+            retries: process.retries,
+            requests: process.requests,
+            bytes: process.bytes,
+            working_s: process.working_s,
+            pages_per_s: 0.0,
+            current_page: process.current_page.clone(),
+            memory_bytes: process.memory_bytes,
+            silent_s: process.silent_s,
+        }
+    }
+
+    /// Counts a newer process of the same name.
+    fn add(&mut self, process: &RunnerOverview) {
+        let newer = RunnerSummary::of(process);
+        *self = RunnerSummary {
+            processes: self.processes + 1,
+            pages: self.pages + newer.pages,
+            failed: self.failed + newer.failed,
+            retries: self.retries + newer.retries,
+            requests: self.requests + newer.requests,
+            bytes: self.bytes + newer.bytes,
+            working_s: self.working_s + newer.working_s,
+            ..newer
+        };
+    }
+}
+
+/// What a summary says of the process that tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnPart {
+    pub(crate) runner_id: String,
+    pub(crate) resumed: Option<Resumed>,
+    pub(crate) elapsed_s: f64,
+    pub(crate) requests: u64,
+    pub(crate) interval_s: f64,
 }
 
 /// How often pages were read again for one cause.
@@ -160,5 +278,50 @@ impl Summary {
     #[must_use]
     pub fn pages(&self, of: fn(&LevelSummary) -> u64) -> u64 {
         self.levels.iter().map(of).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(name: &str, pages: u64, state: &str) -> RunnerOverview {
+        RunnerOverview {
+            instance: format!("{name}/{pages}"),
+            runner_id: name.into(),
+            host: "here".into(),
+            pid: 7,
+            process_mark: String::new(),
+            state: state.into(),
+            ended_why: String::new(),
+            current_page: String::new(),
+            memory_bytes: 0,
+            started_at: String::new(),
+            silent_s: 0.0,
+            working_s: 10.0,
+            pages_completed: pages,
+            pages_failed: 1,
+            retries: 2,
+            requests: pages + 3,
+            bytes: 100,
+        }
+    }
+
+    #[test]
+    fn processes_of_one_name_are_one_runner_and_numbers_count_by_value() {
+        let processes = [
+            process("runner_10", 5, "running"),
+            process("runner_2", 30, "lost"),
+            process("runner_2", 10, "running"),
+        ];
+        let runners = runner_summaries(&processes);
+        let names: Vec<_> = runners.iter().map(|runner| runner.runner_id.as_str()).collect();
+        assert_eq!(names, ["runner_2", "runner_10"]);
+        let second = &runners[0];
+        assert_eq!(
+            (second.processes, second.pages, second.failed, second.requests),
+            (2, 40, 2, 46)
+        );
+        assert_eq!((second.state.as_str(), second.pages_per_s), ("running", 2.0));
     }
 }

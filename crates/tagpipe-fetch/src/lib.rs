@@ -72,6 +72,11 @@ pub trait Fetcher: Send + Sync {
     /// when no page can be (no browser on this machine).
     async fn open(&self, kind: PageKind, url: &Url) -> Result<OpenPage, FetchError>;
 
+    /// Memory used by processes that the fetcher started, in bytes; 0 if it has none, or if that is unknown.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
     /// Ends everything the fetcher started. Calling it twice is fine.
     async fn close(&self);
 }

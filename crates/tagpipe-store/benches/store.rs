@@ -292,6 +292,7 @@ fn runner() -> RunnerIdentity {
         runner_id: "runner_1".into(),
         host: "here".into(),
         pid: 1,
+        process_mark: String::new(),
     }
 }
 

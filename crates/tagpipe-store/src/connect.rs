@@ -132,6 +132,10 @@ pub struct Store {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The advisory lock that a process migrating PostgreSQL holds: any number, the same in every version.
 const MIGRATION_LOCK: i64 = 7_461_677_069;
+/// A process that is frozen, or a machine that is gone, in the middle of a transaction must not hold its locks for ever:
+/// PostgreSQL ends the transaction. None of ours is idle for longer than an instant.
+const HASTE: &str = "SET idle_in_transaction_session_timeout = '15s'; SET tcp_keepalives_idle = 15; \
+     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '30s'";
 /// How long a new connection to PostgreSQL may take before the database counts as not available.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -481,6 +485,14 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
         .max_lifetime(None)
         .set_application_name("tagpipe")
         .sqlx_logging(false);
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                sea_orm::sqlx::Executor::execute(connection, HASTE).await?;
+                Ok(())
+            })
+        })
+    });
     Ok(Database::connect(options).await?)
 }
 

@@ -278,8 +278,9 @@ pub struct SlotRequest {
 /// A refusal by the site.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
-    /// The page that was asked for.
-    pub page: &'a PageKey,
+    /// [`Brake::closures`] when the request was made. Requests of one time that are refused together close the brake
+    /// once, however many runners had some under way.
+    pub closures: u64,
     /// How long the site asked us to stay away.
     pub retry_after: Option<Duration>,
     /// The refusal in words.
@@ -293,22 +294,20 @@ pub struct Brake {
     pub extra: Duration,
     /// How much longer no request at all may be made.
     pub blocked_for: Duration,
-    /// Refusals in a row, over all runners.
+    /// How often it was closed in a row, over all runners, without a good page in between.
     pub refusals_in_row: u32,
-    /// The page's key, while all refusals in the row were of one page; else empty.
-    pub refused_page: String,
     /// Why it is closed; empty when it is open.
     pub reason: String,
+    /// How often it was closed, ever: a slot taken before the last time was taken at a pace that no longer holds.
+    pub closures: u64,
 }
 
 impl Brake {
-    /// Whether a not-found screen on `page` counts as one at a calm pace: requests are slowed down already, and
-    /// either no other page is being refused, or they are as slow as `calm_extra` and a limit of the site's
-    /// would long be kept.
+    /// Whether a not-found screen counts as one at a calm pace: requests are slowed down already, and the site has
+    /// given a good page since it last refused one.
     #[must_use]
-    pub fn is_calm_for(&self, page: &PageKey, calm_extra: Duration) -> bool {
-        let only_this = self.refusals_in_row == 0 || self.refused_page == page.as_str();
-        !self.extra.is_zero() && (only_this || self.extra >= calm_extra)
+    pub fn is_calm(&self) -> bool {
+        !self.extra.is_zero() && self.refusals_in_row == 0
     }
 
     /// Whether nothing holds requests back.

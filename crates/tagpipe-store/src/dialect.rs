@@ -195,6 +195,14 @@ impl Dialect {
         }
     }
 
+    /// The type of a number with a fraction.
+    pub(crate) fn real(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "real",
+            Dialect::Postgres => "double precision",
+        }
+    }
+
     /// What lets several runners claim at once: PostgreSQL skips rows that another one is claiming. SQLite
     /// has one writer, so there is nothing to skip.
     pub(crate) fn skip_locked(self) -> &'static str {

@@ -179,8 +179,13 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn take_back(&self, run: RunId, owner: &str) -> Result<u64, StoreError> {
-        let sql = "UPDATE frontier SET state = 'available', lease_owner = NULL, lease_token = NULL, \
-                   lease_expires_at = NULL WHERE run_id = $1 AND state = 'leased' AND lease_owner = $2";
+        // A page that is just being finished, perhaps by a process that is frozen in the middle of it, is not waited for:
+        // it ends, or comes back when its lease runs out.
+        let sql = format!(
+            "UPDATE frontier SET state = 'available', lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL \
+             WHERE id IN (SELECT id FROM frontier WHERE run_id = $1 AND state = 'leased' AND lease_owner = $2 {})",
+            self.dialect.skip_locked(),
+        );
         self.write(self.dialect.statement(sql, [run.into(), owner.into()]))
             .await
     }

@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod audit_query;
 mod catalogue;
+mod closing;
 mod commit;
 mod connect;
 pub mod contract;
@@ -19,20 +20,23 @@ mod error;
 mod frontier;
 mod migrations;
 pub mod monitor;
+mod orchestrators;
 mod pace;
 mod reconcile;
 pub mod retry;
+mod runners;
 mod runs;
 mod subjects;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use closing::{Closing, RunEnding};
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl, Store};
 pub use dialect::Dialect;
 pub use error::{ErrorClass, StoreError};
 pub use frontier::Outlook;
+pub use orchestrators::{OrchestratorIdentity, OrchestratorOverview, OrchestratorRecord};
 pub use reconcile::Discrepancy;
-pub use runs::{
-    FailedPage, Resumed, RunRecord, RunSeeding, RunnerIdentity, RunnerTotals, RunningRunner, SlowPage,
-};
+pub use runners::{RunnerEnd, RunnerIdentity, RunnerReport, RunnerTotals, RunningRunner};
+pub use runs::{FailedPage, Resumed, RunRecord, RunSeeding, SlowPage};
 pub use subjects::StoredSubject;

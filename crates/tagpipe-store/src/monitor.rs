@@ -59,8 +59,17 @@ pub struct RunnerOverview {
     pub host: String,
     /// Its process id there.
     pub pid: i64,
+    /// Tells the process from every other that has or had its id.
+    #[serde(skip)]
+    pub process_mark: String,
     /// `running`, `finished` or `lost`.
     pub state: String,
+    /// Why it ended, in words; empty while it runs.
+    pub ended_why: String,
+    /// Key of a page it has in hand; empty if it has none.
+    pub current_page: String,
+    /// Memory it uses, its browser's included, in bytes; 0 if unknown.
+    pub memory_bytes: u64,
     /// When it began, in UTC.
     pub started_at: String,
     /// Since its last heartbeat, in seconds.
@@ -153,7 +162,8 @@ impl Store {
     pub async fn runners(&self, run: RunId) -> Result<Vec<RunnerOverview>, StoreError> {
         let dialect = self.dialect;
         let sql = format!(
-            "SELECT instance, runner_id, host, pid, state, {started} AS started_at, \
+            "SELECT instance, runner_id, host, pid, process_mark, state, ended_why, current_page, memory_bytes, \
+                 {started} AS started_at, \
                  {now} - {heartbeat_us} AS silent_us, {heartbeat_us} - {started_us} AS working_us, \
                  pages_completed, pages_failed, retries, requests, bytes \
              FROM runners WHERE run_id = $1 ORDER BY started_at, instance",
@@ -253,7 +263,11 @@ fn runner_overview(row: &QueryResult) -> Result<RunnerOverview, StoreError> {
         runner_id: row.try_get("", "runner_id")?,
         host: row.try_get("", "host")?,
         pid: row.try_get("", "pid")?,
+        process_mark: row.try_get("", "process_mark")?,
         state: row.try_get("", "state")?,
+        ended_why: row.try_get("", "ended_why")?,
+        current_page: row.try_get("", "current_page")?,
+        memory_bytes: count(row, "memory_bytes")?,
         started_at: row.try_get("", "started_at")?,
         silent_s: seconds(row, "silent_us")?,
         working_s: seconds(row, "working_us")?,

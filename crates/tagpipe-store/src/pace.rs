@@ -37,7 +37,9 @@ impl Store {
     /// See [`StoreError::class`].
     pub async fn take_slot(&self, site: &str, request: SlotRequest) -> Result<Slot, StoreError> {
         let slot = format!(
-            "{greatest}({now}, next_slot_us, blocked_until_us, CAST($1 AS bigint))",
+            // Runners may ask for different intervals: each keeps its own to whoever was last.
+            "{greatest}({now}, next_slot_us, blocked_until_us, CAST($1 AS bigint), \
+                 last_slot_us + CAST($2 AS bigint) + extra_us)",
             greatest = self.dialect.greatest(),
             now = self.dialect.now_us(),
         );
@@ -86,8 +88,8 @@ impl Store {
         }
     }
 
-    /// Closes the brake after a refusal: the interval grows, and where the site said how long to stay away,
-    /// no request is made until then.
+    /// Closes the brake after a refusal: the interval grows by a factor, and where the site said how long to stay
+    /// away, no request is made until then.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -98,25 +100,20 @@ impl Store {
         refusal: &Refusal<'_>,
     ) -> Result<Brake, StoreError> {
         let dialect = self.dialect;
+        let (least, greatest) = (dialect.least(), dialect.greatest());
+        let is_first = "closures <= CAST($5 AS bigint)";
         let grown = format!(
-            "CAST({least}({greatest}(extra_us, CAST($3 AS bigint)), \
-                 {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {double}))) AS bigint)",
-            least = dialect.least(),
-            greatest = dialect.greatest(),
-            double = if dialect == crate::Dialect::Postgres {
-                "double precision"
-            } else {
-                "real"
-            },
+            "CASE WHEN {is_first} THEN CAST({least}({greatest}(extra_us, CAST($3 AS bigint)), \
+                 {greatest}(CAST($1 AS bigint), extra_us * CAST($2 AS {real}))) AS bigint) ELSE extra_us END",
+            real = dialect.real(),
         );
         let sql = format!(
             "UPDATE pace SET extra_us = {grown}, \
                  next_slot_us = {greatest}(next_slot_us, {now} + {grown}), \
                  blocked_until_us = {greatest}(blocked_until_us, {now} + CAST($4 AS bigint)), \
-                 refused_page = CASE WHEN refusals_in_row = 0 OR refused_page = $6 THEN $6 ELSE '' END, \
-                 refusals_in_row = refusals_in_row + 1, reason = $5 \
+                 refusals_in_row = {greatest}(1, refusals_in_row + CASE WHEN {is_first} THEN 1 ELSE 0 END), \
+                 closures = closures + CASE WHEN {is_first} THEN 1 ELSE 0 END, reason = $6 \
              WHERE site = $7 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
-            greatest = dialect.greatest(),
             now = dialect.now_us(),
         );
         let values = [
@@ -124,48 +121,61 @@ impl Store {
             advice.brake_growth.into(),
             microseconds(advice.brake_most).into(),
             microseconds(refusal.retry_after.unwrap_or_default()).into(),
+            i64::try_from(refusal.closures).unwrap_or(i64::MAX).into(),
             dialect.text(refusal.reason),
-            refusal.page.as_str().into(),
             site.into(),
         ];
         let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
         row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
     }
 
-    /// Opens the brake by one step for each of `pages` good ones.
+    /// Opens the brake by one step after a good page: what a step adds to the *rate* is always the same, so that a
+    /// brake far closed opens by much in time, and one nearly open by `advice.brake_ease`.
     ///
     /// # Errors
     /// See [`StoreError::class`].
-    pub async fn ease_brake(&self, site: &str, advice: &PaceAdvice, pages: u32) -> Result<Brake, StoreError> {
+    pub async fn ease_brake(&self, site: &str, advice: &PaceAdvice) -> Result<Brake, StoreError> {
         let dialect = self.dialect;
-        let eased = format!("{}(0, extra_us - CAST($1 AS bigint))", dialect.greatest());
+        let (least, greatest) = (dialect.least(), dialect.greatest());
+        // With T the time between two requests, 1/T' = 1/T + ease/reference²: near the reference that is T - ease.
+        let reference = advice.interval.max(advice.brake_first).as_secs_f64().max(0.001);
+        let step_per_us = advice.brake_ease.as_secs_f64() / (reference * reference) / 1e6;
+        let real = dialect.real();
+        let time = format!("CAST(extra_us + CAST($2 AS bigint) AS {real})");
+        let eased = format!(
+            "CAST({greatest}(0, {least}(extra_us - CAST($1 AS bigint), \
+                 {time} / (1 + {time} * CAST($3 AS {real})) - CAST($2 AS bigint))) AS bigint)"
+        );
         let sql = format!(
-            "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, refused_page = '', \
+            "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, \
                  reason = CASE WHEN {eased} = 0 THEN '' ELSE reason END \
-             WHERE site = $2 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
+             WHERE site = $4 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
             now = dialect.now_us(),
         );
-        let step = microseconds(advice.brake_ease).saturating_mul(i64::from(pages));
-        let row = self
-            .writer
-            .query_one_raw(dialect.statement(sql, [step.into(), site.into()]))
-            .await?;
+        let values = [
+            microseconds(advice.brake_ease).into(),
+            microseconds(advice.interval).into(),
+            step_per_us.into(),
+            site.into(),
+        ];
+        let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
         row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
     }
 }
 
-const BRAKE_COLUMNS: &str = "extra_us, blocked_until_us, refusals_in_row, refused_page, reason";
+const BRAKE_COLUMNS: &str = "extra_us, blocked_until_us, refusals_in_row, reason, closures";
 
 fn brake(row: &QueryResult) -> Result<Brake, StoreError> {
     let (extra, blocked_until): (i64, i64) =
         (row.try_get("", "extra_us")?, row.try_get("", "blocked_until_us")?);
     let (refusals, now): (i64, i64) = (row.try_get("", "refusals_in_row")?, row.try_get("", "now_us")?);
+    let closures: i64 = row.try_get("", "closures")?;
     Ok(Brake {
         extra: from_us(extra),
         blocked_for: from_us(blocked_until - now),
         refusals_in_row: u32::try_from(refusals).unwrap_or(u32::MAX),
-        refused_page: row.try_get("", "refused_page")?,
         reason: row.try_get("", "reason")?,
+        closures: closures.unsigned_abs(),
     })
 }
 

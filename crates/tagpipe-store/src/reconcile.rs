@@ -206,16 +206,27 @@ impl Store {
     }
 
     /// Writes what remains of `disagreements` after verification, and resolves earlier ones on the pages this run has
-    /// completed. Returns the number of discrepancies of this run, unreadable cells included.
+    /// completed. Returns the number of discrepancies of this run, unreadable cells included; `None` when `closer` has
+    /// no right to close the run any more: then nothing is written.
     ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn settle_disagreements(
         &self,
         run: RunId,
+        closer: &str,
         disagreements: &[Discrepancy],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let transaction = self.begin().await?;
+        // A write, so that whoever takes the right over waits for this transaction, and this one for theirs.
+        let guard = "UPDATE runs SET closing_by = $1 WHERE id = $2 AND state = 'running' AND closing_by = $1";
+        let guarded = transaction
+            .execute_raw(self.dialect.statement(guard, [closer.into(), run.into()]))
+            .await?;
+        if guarded.rows_affected() == 0 {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
         let resolve = format!(
             "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND run_id < $1 \
              AND page_key IN (SELECT page_key FROM frontier WHERE run_id = $1 AND state = 'completed')",
@@ -230,6 +241,43 @@ impl Store {
             .await?;
         record_discrepancies(&transaction, self.dialect, run, disagreements).await?;
         transaction.commit().await?;
+        Ok(Some(self.discrepancies_of(run).await?))
+    }
+
+    /// The first `limit` sums that do not agree after `run`, in the order in which they were found.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn recorded_disagreements(
+        &self,
+        run: RunId,
+        limit: u32,
+    ) -> Result<Vec<Discrepancy>, StoreError> {
+        let sql = "SELECT subject, subject_id, page_key, what, expected, expected_by, found FROM discrepancies \
+                   WHERE run_id = $1 AND subject <> 'page' AND resolved_at IS NULL ORDER BY id LIMIT $2";
+        let statement = self.dialect.statement(sql, [run.into(), i64::from(limit).into()]);
+        // Through the writer: what this process has just recorded must be in the picture.
+        let rows = self.writer.query_all_raw(statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Discrepancy {
+                    subject: row.try_get("", "subject")?,
+                    subject_id: row.try_get("", "subject_id")?,
+                    page_key: row.try_get("", "page_key")?,
+                    what: row.try_get("", "what")?,
+                    expected: row.try_get("", "expected")?,
+                    expected_by: row.try_get("", "expected_by")?,
+                    found: row.try_get("", "found")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Discrepancies that `run` has left, unreadable cells included.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn discrepancies_of(&self, run: RunId) -> Result<u64, StoreError> {
         let count = "SELECT count(*) AS open FROM discrepancies WHERE run_id = $1 AND resolved_at IS NULL";
         let row = self
             .writer

@@ -1,6 +1,4 @@
-//! Runs and the processes that work on them.
-
-use std::time::Duration;
+//! Runs: their beginning, their states, what is told of them.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
@@ -9,9 +7,8 @@ use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
 
 use crate::connect::Store;
-use crate::contract::{NewPage, RowCounts, RunId};
-use crate::dialect::Dialect;
-use crate::dialect::{ColumnType, Columns};
+use crate::contract::{NewPage, RunId};
+use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, page_kind};
 
@@ -26,19 +23,6 @@ pub struct RunRecord {
     pub config: Json,
 }
 
-/// A process that works on a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunnerIdentity {
-    /// A fresh UUID for each process.
-    pub instance: String,
-    /// Its name, e.g. `runner_1`.
-    pub runner_id: String,
-    /// The machine it runs on.
-    pub host: String,
-    /// Its process id there.
-    pub pid: u32,
-}
-
 /// What was found when a run was taken up again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Resumed {
@@ -50,30 +34,6 @@ pub struct Resumed {
     pub completed: u64,
     /// Pages still leased to a runner that may be alive elsewhere.
     pub leased_elsewhere: u64,
-}
-
-/// Sums over all runners of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct RunnerTotals {
-    /// Processes that worked on it.
-    pub runners: u64,
-    /// Reads that were to be repeated.
-    pub retries: u64,
-    /// Requests made.
-    pub requests: u64,
-    /// Bytes received.
-    pub bytes: u64,
-    /// Rows, by what became of them.
-    pub rows: RowCounts,
-}
-
-/// A process that is entered as working on a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunningRunner {
-    /// Which.
-    pub identity: RunnerIdentity,
-    /// Since its last heartbeat, by the database's clock.
-    pub silent_for: Duration,
 }
 
 /// A run being started: its row and its first pages, in one transaction. Dropped without
@@ -200,6 +160,17 @@ impl Store {
         rows.first().map(run_record).transpose()
     }
 
+    /// Makes a run that was left, or that ended disputed, one that is under way.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn set_running(&self, run: RunId) -> Result<(), StoreError> {
+        let sql = "UPDATE runs SET state = 'running', finished_at = NULL, summary = NULL \
+                   WHERE id = $1 AND state IN ('interrupted', 'disputed')";
+        self.write(self.dialect.statement(sql, [run.into()])).await?;
+        Ok(())
+    }
+
     /// Sets the state of a run. An ended run gets its finishing time and summary.
     ///
     /// # Errors
@@ -229,108 +200,6 @@ impl Store {
         )
         .await?;
         Ok(())
-    }
-
-    /// Enters a process into `run`.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn register_runner(&self, run: RunId, runner: &RunnerIdentity) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO runners (instance, run_id, runner_id, host, pid, state, started_at, heartbeat_at) \
-             VALUES ($1, $2, $3, $4, $5, 'running', {now}, {now})",
-            now = self.dialect.statement_time()
-        );
-        let values = [
-            runner.instance.clone().into(),
-            run.into(),
-            self.dialect.text(&runner.runner_id),
-            self.dialect.text(&runner.host),
-            i64::from(runner.pid).into(),
-        ];
-        self.write(self.dialect.statement(sql, values)).await?;
-        Ok(())
-    }
-
-    /// Marks a process as finished, or as lost when it died.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn end_runner(&self, instance: &str, lost: bool) -> Result<(), StoreError> {
-        let state = if lost { "lost" } else { "finished" };
-        let sql = "UPDATE runners SET state = $1 WHERE instance = $2 AND state = 'running'";
-        self.write(self.dialect.statement(sql, [state.into(), instance.into()]))
-            .await?;
-        Ok(())
-    }
-
-    /// The processes that are entered as working on `run`.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn running_runners(&self, run: RunId) -> Result<Vec<RunningRunner>, StoreError> {
-        let sql = format!(
-            "SELECT instance, runner_id, host, pid, {} - {} AS silent_us FROM runners \
-             WHERE run_id = $1 AND state = 'running'",
-            self.dialect.now_us(),
-            self.dialect.as_us("heartbeat_at"),
-        );
-        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
-        rows.iter()
-            .map(|row| {
-                let (pid, silent_us): (i64, i64) = (row.try_get("", "pid")?, row.try_get("", "silent_us")?);
-                let identity = RunnerIdentity {
-                    instance: row.try_get("", "instance")?,
-                    runner_id: row.try_get("", "runner_id")?,
-                    host: row.try_get("", "host")?,
-                    pid: u32::try_from(pid).unwrap_or(0),
-                };
-                Ok(RunningRunner {
-                    identity,
-                    silent_for: Duration::from_micros(u64::try_from(silent_us).unwrap_or(0)),
-                })
-            })
-            .collect()
-    }
-
-    /// What all runners of `run` did together.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn runner_totals(&self, run: RunId) -> Result<RunnerTotals, StoreError> {
-        let columns = [
-            "retries",
-            "requests",
-            "bytes",
-            "rows_new",
-            "rows_changed",
-            "rows_same",
-            "rows_vanished",
-        ];
-        let sums = columns
-            .map(|name| format!("CAST(coalesce(sum({name}), 0) AS bigint) AS {name}"))
-            .join(", ");
-        let sql = format!("SELECT count(*) AS runners, {sums} FROM runners WHERE run_id = $1");
-        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
-        let value = |column: &str| -> Result<u64, StoreError> {
-            let value: i64 = row.try_get("", column)?;
-            Ok(value.unsigned_abs())
-        };
-        Ok(RunnerTotals {
-            runners: value("runners")?,
-            retries: value("retries")?,
-            requests: value("requests")?,
-            bytes: value("bytes")?,
-            rows: RowCounts {
-                new: value("rows_new")?,
-                changed: value("rows_changed")?,
-                same: value("rows_same")?,
-                vanished: value("rows_vanished")?,
-            },
-        })
     }
 
     /// The `limit` pages of `run` that took longest.

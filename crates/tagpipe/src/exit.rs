@@ -50,6 +50,7 @@ impl Exit {
             RunEnd::BudgetSpent(_) => Exit::BudgetSpent,
             RunEnd::KeptRefusing(_) => Exit::KeptRefusing,
             RunEnd::LayoutChanged(_) => Exit::LayoutChanged,
+            RunEnd::RunnersLost(_) => Exit::CouldNotRun,
             RunEnd::Interrupted if terminated => Exit::Terminated,
             RunEnd::Interrupted => Exit::Interrupted,
         }

@@ -6,11 +6,12 @@ use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{Resumed, RunRecord, RunningRunner, StoreError};
+use tagpipe_store::{Resumed, RunRecord, RunnerEnd, RunningRunner, StoreError};
 
 use super::Pipeline;
 use super::seed::{ensure_something_to_read, seed};
 use crate::error::RunError;
+use crate::process::{Presence, host_name, presence};
 use crate::settings::Site;
 
 impl Pipeline {
@@ -64,7 +65,7 @@ impl Pipeline {
                 }
             })
         })?;
-        if self.store.frontier_counts(record.id).await?.open() == 0 && record.state == RunState::Reconciled {
+        if record.state == RunState::Reconciled && self.is_over(&record).await? {
             return Err(RunError::NothingToDo(format!(
                 "run {} is finished ({}): every page has been dealt with; start a new one with `tagpipe run`",
                 record.id, record.state
@@ -98,30 +99,75 @@ impl Pipeline {
         Ok(())
     }
 
+    /// The run that is joined: one that is under way, or could be.
+    pub(super) async fn find_joined(&self, id: RunId) -> Result<RunRecord, RunError> {
+        self.store
+            .run(id)
+            .await?
+            .ok_or_else(|| RunError::NothingToDo(format!("there is no run {id} in this database")))
+    }
+
+    /// Who works on a run joins it at the pace that it was started with.
+    pub(super) fn adopt_pace(&mut self, record: &RunRecord) {
+        if let Some(Ok(interval)) = record.config["interval_s"]
+            .as_f64()
+            .map(Duration::try_from_secs_f64)
+        {
+            self.settings.interval = interval;
+        }
+    }
+
+    /// Whether nothing of a run is left to do.
+    pub(super) async fn is_over(&self, record: &RunRecord) -> Result<bool, RunError> {
+        let is_final = matches!(record.state, RunState::Reconciled | RunState::Disputed);
+        Ok(is_final && self.store.frontier_counts(record.id).await?.open() == 0)
+    }
+
+    /// Takes a run up beside whoever works on it: the given one, or the newest that did not come to its end.
+    pub(crate) async fn take_up_with_others(
+        &mut self,
+        run: Option<RunId>,
+    ) -> Result<(RunId, Option<Resumed>), RunError> {
+        let record = self.find_run(run).await?;
+        self.adopt_settings(&record, &self.site())?;
+        let resumed = self.take_up(record.id, Others::Welcome).await?;
+        Ok((record.id, Some(resumed)))
+    }
+
+    /// Whether a stored run is one that these settings would begin.
+    pub(crate) fn is_of_the_same_pages(&self, record: &RunRecord) -> bool {
+        let own = self.stored_config(&self.site());
+        ["filters", "start_from"]
+            .iter()
+            .all(|key| record.config[key] == own[key])
+            && record.config["site"]["origin"] == own["site"]["origin"]
+    }
+
     /// Takes a run up where it was left: pages of processes that are gone become available at once.
-    pub(super) async fn take_up(&self, run: RunId) -> Result<Resumed, RunError> {
+    pub(crate) async fn take_up(&self, run: RunId, others: Others) -> Result<Resumed, RunError> {
         let mut taken_back = self.store.rescue_expired(run).await?;
+        let mut at_work = 0;
         for runner in self.store.running_runners(run).await? {
             match liveness(&runner, self.settings.lease_term) {
                 Liveness::Gone => {
                     taken_back += self.store.take_back(run, &runner.identity.instance).await?;
-                    self.store.end_runner(&runner.identity.instance, true).await?;
+                    let why = RunnerEnd::Lost("its process was gone when the run was taken up");
+                    self.store.end_runner(&runner.identity.instance, why).await?;
                 }
-                Liveness::Here => {
+                Liveness::Here if others == Others::Refused => {
                     return Err(RunError::Usage(format!(
-                        "run {run} is being worked on by process {} ({}); stop it first",
+                        "run {run} is being worked on by process {} ({}); stop it first, or join it with \
+                         `tagpipe run --join {run}`",
                         runner.identity.pid, runner.identity.runner_id
                     )));
                 }
-                Liveness::Elsewhere => {}
+                Liveness::Here | Liveness::Elsewhere => at_work += 1,
             }
         }
-        // A run that came to its end is taken up for what was wrong with it: pages given up, sums that disagreed. One
-        // that did not, or whose pages somebody chose with `tagpipe retry`, first goes on with what is open.
-        if self.store.frontier_counts(run).await?.open() == 0 {
-            taken_back += self.store.reopen_failed(run).await?;
+        if at_work == 0 {
+            taken_back += self.reopen(run).await?;
         }
-        self.store.allow_verification(run).await?;
+        self.store.set_run_state(run, RunState::Running, None).await?;
         let counts = self.store.frontier_counts(run).await?;
         let resumed = Resumed {
             taken_back,
@@ -136,46 +182,49 @@ impl Pipeline {
             resumed.ready,
             resumed.completed
         );
-        self.store.set_run_state(run, RunState::Running, None).await?;
         Ok(resumed)
+    }
+
+    /// A run that came to its end is taken up for what was wrong with it: pages given up, sums that disagreed. One
+    /// that did not, or whose pages somebody chose with `tagpipe retry`, first goes on with what is open.
+    async fn reopen(&self, run: RunId) -> Result<u64, RunError> {
+        let mut reopened = 0;
+        if self.store.frontier_counts(run).await?.open() == 0 {
+            reopened = self.store.reopen_failed(run).await?;
+        }
+        self.store.allow_verification(run).await?;
+        Ok(reopened)
     }
 }
 
+/// What is done with runners of this machine that work on the run already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They are in the way.
+    Refused,
+    /// They go on.
+    Welcome,
+}
+
 /// Where the process of a runner is.
-enum Liveness {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Liveness {
     Gone,
     Here,
     Elsewhere,
 }
 
-fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
+pub(crate) fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
     let RunningRunner { identity, silent_for } = runner;
-    if identity.host != host_name() {
-        return Liveness::Elsewhere;
+    let seen = presence(&identity.host, identity.pid, &identity.process_mark);
+    // A container gives its process the same id each time: an entry with our own id is a predecessor's.
+    let is_predecessor = identity.host == host_name() && identity.pid == std::process::id();
+    match seen {
+        // Whoever has not been heard of for a whole term has lost its pages, and will find that out.
+        _ if *silent_for > lease_term => Liveness::Gone,
+        Presence::Gone => Liveness::Gone,
+        Presence::Here => Liveness::Here,
+        Presence::Unknown if is_predecessor => Liveness::Gone,
+        Presence::Unknown => Liveness::Elsewhere,
     }
-    // A container gives its process the same id each time: an entry with our own id is a predecessor's. An id
-    // may also have passed to another program, which does not beat.
-    let is_predecessor = identity.pid == std::process::id();
-    if is_predecessor || *silent_for > lease_term || !is_process_alive(identity.pid) {
-        Liveness::Gone
-    } else {
-        Liveness::Here
-    }
-}
-
-/// Whether a process with this id runs; one that is dead and not yet collected by its parent does not.
-pub(crate) fn is_process_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
-}
-
-/// Name of this machine.
-pub(crate) fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .unwrap_or_else(|_| "localhost".to_owned())
 }

@@ -1,53 +1,187 @@
 //! The end of a run: what it came to, and what is written about it.
 
+use std::time::Duration;
+
+use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
-use tagpipe_store::{Discrepancy, FailedPage, Resumed, StoreError};
-use tokio::time::Instant;
+use tagpipe_store::{Discrepancy, FailedPage, RunEnding, RunnerEnd, StoreError};
+use tokio::time::timeout;
 
-use super::Pipeline;
+use super::{Part, Pipeline, Start};
 use crate::error::RunError;
 use crate::runner::{Halt, level_without_layout};
-use crate::summary::{Retries, RunEnd, Summary, level_summaries};
+use crate::summary::{OwnPart, Retries, RunEnd, Summary, level_summaries, runner_summaries};
 
 /// Lines of each list in the summary.
-const LISTED_MAX: usize = 10;
+const LISTED_MAX: u32 = 10;
+
+/// How long a stop at once waits for the leases to be given back.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Pipeline {
-    pub(super) async fn summarise(
+    /// Writes the end of the run. `None` when this runner has no right to any more: then another one does.
+    pub(super) async fn close_run(
+        &self,
+        part: &Part,
+        disagreements: &[Discrepancy],
+    ) -> Result<Option<Summary>, RunError> {
+        let (run, instance) = (part.run, &part.instance);
+        let settled = self
+            .patiently("record sums", || {
+                self.store.settle_disagreements(run, instance, disagreements)
+            })
+            .await?;
+        let Some(discrepancies) = settled else {
+            return Ok(None);
+        };
+        let end = self.end_reached(run, &Halt::Drained, discrepancies).await?;
+        self.end_own_part(part, "the run was read").await?;
+        let summary = self.own_summary(part, end).await?;
+        let mut entries: Vec<_> = disagreements.iter().map(discrepancy_entry).collect();
+        entries.push(ended_entry(&summary));
+        let entries = self.audited(entries);
+        let stored = serde_json::to_value(&summary).expect("own types serialise");
+        let ending = RunEnding {
+            state: summary.end.run_state(),
+            summary: &stored,
+            origin: self.origin(run),
+            entries: &entries,
+        };
+        let closed = self
+            .patiently("write the end of the run", || {
+                self.store.close_run(run, instance, &ending)
+            })
+            .await?;
+        if !closed && !self.was_closed_as(run, &stored).await? {
+            return Ok(None);
+        }
+        self.store.prune_audit(self.settings.audit_retention).await?;
+        Ok(Some(summary))
+    }
+
+    /// Whether the run was ended with this very summary: by an earlier call whose answer got lost.
+    async fn was_closed_as(&self, run: RunId, summary: &serde_json::Value) -> Result<bool, RunError> {
+        let overview = self.store.run_overview(run).await?;
+        Ok(overview.is_some_and(|overview| overview.summary == *summary))
+    }
+
+    /// Leaves an unfinished run: whoever is the last one says that it was interrupted.
+    pub(super) async fn leave(&self, part: &Part, halt: Halt) -> Result<Summary, RunError> {
+        let (run, instance) = (part.run, &part.instance);
+        if halt == Halt::Aborted {
+            // Nobody wants to wait now: what cannot be given back quickly comes back when its lease runs out.
+            let _ = timeout(ABORT_PATIENCE, self.store.take_back(run, instance)).await;
+        }
+        self.store.give_up_closing(run, instance).await?;
+        if halt == Halt::GivenUp {
+            return Err(RunError::GivenUp(run));
+        }
+        let end = match &halt {
+            // Without a way to fetch pages this process says nothing about how the run stands.
+            Halt::NoFetcher(_) => RunEnd::Interrupted,
+            halt => {
+                let discrepancies = self.store.discrepancies_of(run).await?;
+                self.end_reached(run, halt, discrepancies).await?
+            }
+        };
+        self.end_own_part(part, &end.to_string()).await?;
+        let summary = self.own_summary(part, end).await?;
+        let stored = serde_json::to_value(&summary).expect("own types serialise");
+        let entries = self.audited(vec![ended_entry(&summary)]);
+        let ending = RunEnding {
+            state: RunState::Interrupted,
+            summary: &stored,
+            origin: self.origin(run),
+            entries: &entries,
+        };
+        let term = self.settings.lease_term;
+        let was_last = self
+            .patiently("leave the run", || {
+                self.store.leave_run(run, instance, term, &ending)
+            })
+            .await?;
+        if !was_last {
+            let message = format!("runner ended: {}", summary.end);
+            self.audit_operation(run, "runner_ended", &message, stored)
+                .await?;
+        }
+        match halt {
+            Halt::NoFetcher(reason) => Err(RunError::Fetch(reason)),
+            _ => Ok(summary),
+        }
+    }
+
+    /// Leaves a run that another runner has closed.
+    pub(super) async fn leave_ended(&self, part: &Part) -> Result<Summary, RunError> {
+        self.end_own_part(part, "the run was read").await?;
+        let summary = self.summary_of_ended(part).await?;
+        let message = format!("runner ended: {}", summary.end);
+        self.audit_operation(part.run, "runner_ended", &message, serde_json::json!({}))
+            .await?;
+        Ok(summary)
+    }
+
+    /// The summary of a run that others have ended.
+    pub(super) async fn summary_of_ended(&self, part: &Part) -> Result<Summary, RunError> {
+        let discrepancies = self.store.discrepancies_of(part.run).await?;
+        let end = self.end_reached(part.run, &Halt::Drained, discrepancies).await?;
+        self.own_summary(part, end).await
+    }
+
+    async fn end_own_part(&self, part: &Part, why: &str) -> Result<(), RunError> {
+        let end = RunnerEnd::Finished(why);
+        self.patiently("say that this runner has ended", || {
+            self.store.end_runner(&part.instance, end)
+        })
+        .await
+    }
+
+    /// What a runner's halt means for the run as it stands.
+    pub(crate) async fn end_reached(
         &self,
         run: RunId,
-        resumed: Option<Resumed>,
-        halt: Halt,
-        disagreements: &[Discrepancy],
-        started: Instant,
-    ) -> Result<Summary, RunError> {
-        let discrepancies = if halt == Halt::Drained {
-            self.patiently("record sums", || {
-                self.store.settle_disagreements(run, disagreements)
-            })
-            .await?
-        } else {
-            0
-        };
+        halt: &Halt,
+        discrepancies: u64,
+    ) -> Result<RunEnd, RunError> {
         let counts = self.store.frontier_counts(run).await?;
         let failed = self.store.failed_pages(run, 1000).await?;
         let denied = self.store.denied_by_robots(run).await?;
+        end_of(halt, &counts, &failed, denied, discrepancies)
+    }
+
+    async fn own_summary(&self, part: &Part, end: RunEnd) -> Result<Summary, RunError> {
+        let own = OwnPart {
+            runner_id: self.settings.runner_id.clone(),
+            resumed: part.resumed,
+            elapsed_s: part.started.elapsed().as_secs_f64(),
+            requests: self.progress.borrow().requests,
+            interval_s: part.interval_s,
+        };
+        self.summary_of(part.run, end, own).await
+    }
+
+    /// How the whole run stands, in the words of one process that had a part in it.
+    pub(crate) async fn summary_of(
+        &self,
+        run: RunId,
+        end: RunEnd,
+        own: OwnPart,
+    ) -> Result<Summary, RunError> {
         let totals = self.store.runner_totals(run).await?;
-        let end = end_of(halt, &counts, &failed, denied, discrepancies)?;
+        let failed = self.store.failed_pages(run, LISTED_MAX).await?;
         let retries = self.store.retry_causes(run).await?;
-        let elapsed_s = started.elapsed().as_secs_f64();
-        let requests_here = self.progress.borrow().requests;
+        let disagreements = self.store.recorded_disagreements(run, LISTED_MAX).await?;
         Ok(Summary {
             run_id: run,
-            runner_id: self.settings.runner_id.clone(),
+            runner_id: own.runner_id,
             site: self.site().origin,
             end,
-            resumed,
+            resumed: own.resumed,
             dry_run: self.dry_run,
-            levels: level_summaries(&counts),
+            levels: level_summaries(&self.store.frontier_counts(run).await?),
             rows: totals.rows,
             requests: totals.requests,
             bytes: totals.bytes,
@@ -55,20 +189,21 @@ impl Pipeline {
                 .into_iter()
                 .map(|(cause, count)| Retries { cause, count })
                 .collect(),
-            discrepancies,
-            denied_by_robots: denied,
-            elapsed_s,
-            requests_per_s: requests_here as f64 / elapsed_s.max(0.001),
-            interval_s: 0.0,
+            discrepancies: self.store.discrepancies_of(run).await?,
+            denied_by_robots: self.store.denied_by_robots(run).await?,
+            elapsed_s: own.elapsed_s,
+            requests_per_s: own.requests as f64 / own.elapsed_s.max(0.001),
+            interval_s: own.interval_s,
+            runners: runner_summaries(&self.store.runners(run).await?),
             slowest: self.store.slowest_pages(run, 5).await?,
-            failed: failed.into_iter().take(LISTED_MAX).collect(),
-            disagreements: disagreements.iter().take(LISTED_MAX).map(in_words).collect(),
+            failed,
+            disagreements: disagreements.iter().map(in_words).collect(),
             notes: self.unmatched_categories().await?,
         })
     }
 
     /// Category patterns that fit nothing the site has: probably misspelt.
-    pub(super) async fn unmatched_categories(&self) -> Result<Vec<String>, RunError> {
+    async fn unmatched_categories(&self) -> Result<Vec<String>, RunError> {
         let known = self.store.stored_subjects(PageKind::Years, 0, 1000).await?;
         let names: Vec<_> = known
             .iter()
@@ -81,36 +216,29 @@ impl Pipeline {
             .collect())
     }
 
-    /// Writes the end of the run: its state, its summary, its audit entries; then prunes the trail.
-    pub(super) async fn write_end(
-        &self,
-        summary: &Summary,
-        disagreements: &[Discrepancy],
-    ) -> Result<(), RunError> {
-        let entries: Vec<_> = disagreements.iter().map(discrepancy_entry).collect();
-        let origin = AuditOrigin {
-            run: Some(summary.run_id),
-            runner_id: &self.settings.runner_id,
+    pub(super) async fn audit_start(&self, run: RunId, start: Start) -> Result<(), RunError> {
+        let (operation, message) = match start {
+            Start::New | Start::Resume(_) => ("run_started", "run started"),
+            Start::Join(_) => ("runner_started", "runner started"),
         };
-        if self.settings.audit_level <= AuditLevel::Warning && !entries.is_empty() {
-            self.store.audit(origin, &entries).await?;
-        }
-        let stored = serde_json::to_value(summary).expect("own types serialise");
-        self.audit_operation(
-            summary.run_id,
-            "run_ended",
-            &format!("run ended: {}", summary.end),
-            stored.clone(),
-        )
-        .await?;
-        self.store
-            .set_run_state(summary.run_id, summary.end.run_state(), Some(&stored))
-            .await?;
-        self.store.prune_audit(self.settings.audit_retention).await?;
-        Ok(())
+        let context = self.stored_config(&self.site());
+        self.audit_operation(run, operation, message, context).await
     }
 
-    pub(super) async fn audit_operation(
+    fn origin(&self, run: RunId) -> AuditOrigin<'_> {
+        AuditOrigin {
+            run: Some(run),
+            runner_id: &self.settings.runner_id,
+        }
+    }
+
+    /// Those of `entries` whose level is kept.
+    fn audited(&self, mut entries: Vec<AuditEntry>) -> Vec<AuditEntry> {
+        entries.retain(|entry| entry.level >= self.settings.audit_level);
+        entries
+    }
+
+    pub(crate) async fn audit_operation(
         &self,
         run: RunId,
         operation: &str,
@@ -128,11 +256,10 @@ impl Pipeline {
             message: message.into(),
             context,
         };
-        let origin = AuditOrigin {
-            run: Some(run),
-            runner_id: &self.settings.runner_id,
-        };
-        Ok(self.store.audit(origin, &[entry]).await?)
+        self.patiently("write the audit trail", || {
+            self.store.audit(self.origin(run), std::slice::from_ref(&entry))
+        })
+        .await
     }
 
     /// The summary of a run that ended before it had a row in the database.
@@ -154,6 +281,7 @@ impl Pipeline {
             elapsed_s: 0.0,
             requests_per_s: 0.0,
             interval_s: self.settings.interval.as_secs_f64(),
+            runners: Vec::new(),
             slowest: Vec::new(),
             failed: Vec::new(),
             disagreements: Vec::new(),
@@ -163,21 +291,20 @@ impl Pipeline {
 }
 
 fn end_of(
-    halt: Halt,
+    halt: &Halt,
     counts: &FrontierCounts,
     failed: &[FailedPage],
     denied: u64,
     discrepancies: u64,
 ) -> Result<RunEnd, RunError> {
     Ok(match halt {
-        Halt::NoFetcher(reason) => return Err(RunError::Fetch(reason)),
-        Halt::Interrupted | Halt::Aborted => RunEnd::Interrupted,
-        Halt::KeptRefusing(reason) => RunEnd::KeptRefusing(reason),
+        Halt::NoFetcher(_) | Halt::Interrupted | Halt::Aborted | Halt::GivenUp => RunEnd::Interrupted,
+        Halt::KeptRefusing(reason) => RunEnd::KeptRefusing(reason.clone()),
         Halt::LayoutChanged(reason) => RunEnd::LayoutChanged(match failed_for_layout(failed) {
             Some(page) => format!("{reason}; {}: {}", page.page_key, page.reason),
-            None => reason,
+            None => reason.clone(),
         }),
-        Halt::BudgetSpent(reason) if counts.open() > 0 => RunEnd::BudgetSpent(reason),
+        Halt::BudgetSpent(reason) if counts.open() > 0 => RunEnd::BudgetSpent(reason.clone()),
         // The runner has seen every page done. If the database does not show it, nobody knows what else is missing.
         Halt::Drained if counts.open() > 0 => {
             return Err(RunError::Store(StoreError::Bug(format!(
@@ -211,6 +338,18 @@ fn in_words(discrepancy: &Discrepancy) -> String {
         ..
     } = discrepancy;
     format!("{page_key}: {what}: {expected_by} says {expected}, read {found}")
+}
+
+/// The entry that tells how a run ended.
+fn ended_entry(summary: &Summary) -> AuditEntry {
+    AuditEntry {
+        level: AuditLevel::Info,
+        kind: AuditKind::Operation,
+        page_key: None,
+        operation: "run_ended".into(),
+        message: format!("run ended: {}", summary.end),
+        context: serde_json::to_value(summary).expect("own types serialise"),
+    }
 }
 
 fn discrepancy_entry(discrepancy: &Discrepancy) -> AuditEntry {

@@ -6,23 +6,25 @@ use std::time::Duration;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{DatabaseUrl, Discrepancy, Resumed, RunnerIdentity, Store, StoreError};
+use tagpipe_store::{Closing, DatabaseUrl, Resumed, RunnerIdentity, Store, StoreError};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::RunError;
+use crate::heartbeat::{Activity, Heart};
 use crate::pacer::Pacer;
-use crate::patience::patiently;
+use crate::patience::{patiently, persistently};
+use crate::process::{host_name, own_mark};
 use crate::progress::Progress;
 use crate::reader::Reader;
-use crate::runner::{Halt, Runner};
+use crate::runner::{Halt, IDLE_LOOK, Runner};
 use crate::settings::{RunSettings, Site};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, StopRequest};
 use crate::summary::{RunEnd, Summary};
-pub(crate) use beginning::{host_name, is_process_alive};
+pub(crate) use beginning::Others;
 
 mod beginning;
 mod closing;
@@ -32,8 +34,6 @@ mod seed;
 const DISAGREEMENTS_MAX: u32 = 10_000;
 /// Longer than any run.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// How long a stop at once waits for the leases to be given back.
-const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,32 @@ pub enum Start {
     New,
     /// The given run, or the newest that did not come to its end.
     Resume(Option<RunId>),
+    /// The given run, beside whoever works on it already.
+    Join(RunId),
+}
+
+/// A run that is ready to be worked on.
+pub(crate) struct Prepared {
+    pub(crate) run: RunId,
+    pub(crate) resumed: Option<Resumed>,
+    pacer: Pacer,
+    robots: Robots,
+}
+
+/// What comes of preparing a run.
+pub(crate) enum Preparation {
+    Ready(Box<Prepared>),
+    /// There is nothing to work on, and this is why.
+    Ended(Box<Summary>),
+}
+
+/// This process's part in a run.
+pub(crate) struct Part {
+    pub(crate) run: RunId,
+    pub(crate) instance: String,
+    pub(crate) resumed: Option<Resumed>,
+    pub(crate) started: Instant,
+    pub(crate) interval_s: f64,
 }
 
 /// One runner, ready to work on a run.
@@ -138,28 +164,69 @@ impl Pipeline {
     /// When the run could not be started, or the database went away. What was committed stays.
     pub async fn run(&mut self, start: Start, shutdown: &Shutdown) -> Result<Summary, RunError> {
         let started = Instant::now();
+        match self.prepare(start, Others::Refused, shutdown).await? {
+            Preparation::Ready(prepared) => self.work(*prepared, start, shutdown, started).await,
+            Preparation::Ended(summary) => Ok(*summary),
+        }
+    }
+
+    /// Everything before the first page: the run's settings, the pace, what robots are allowed, the run itself.
+    pub(crate) async fn prepare(
+        &mut self,
+        start: Start,
+        others: Others,
+        shutdown: &Shutdown,
+    ) -> Result<Preparation, RunError> {
         let site = self.site();
         let record = match start {
             Start::New => None,
             Start::Resume(id) => Some(self.find_run(id).await?),
+            Start::Join(id) => Some(self.find_joined(id).await?),
         };
         if let Some(record) = &record {
             self.adopt_settings(record, &site)?;
         }
+        if let (Start::Join(run), Some(record)) = (start, &record) {
+            self.adopt_pace(record);
+            if self.is_over(record).await? {
+                let part = Part {
+                    run,
+                    instance: String::new(),
+                    resumed: None,
+                    started: Instant::now(),
+                    interval_s: self.settings.interval.as_secs_f64(),
+                };
+                return Ok(Preparation::Ended(Box::new(self.summary_of_ended(&part).await?)));
+            }
+        }
         let pacer = self.open_pacer(&site, shutdown).await?;
         let robots = match self.read_robots(&pacer, shutdown).await? {
             Ok(robots) => robots,
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok(Preparation::Ended(Box::new(refused))),
         };
-        let (run, resumed) = match record {
-            Some(record) => (record.id, Some(self.take_up(record.id).await?)),
-            None => (self.begin(&site).await?, None),
+        let (run, resumed) = match (start, record) {
+            (Start::Join(run), _) => {
+                self.store.set_running(run).await?;
+                (run, None)
+            }
+            (_, Some(record)) => (record.id, Some(self.take_up(record.id, others).await?)),
+            (_, None) => (self.begin(&site).await?, None),
         };
-        self.work(run, resumed, pacer, robots, shutdown, started).await
+        Ok(Preparation::Ready(Box::new(Prepared {
+            run,
+            resumed,
+            pacer,
+            robots,
+        })))
     }
 
     fn site(&self) -> Site {
         Site::of(&self.profile)
+    }
+
+    /// What it is told.
+    pub(crate) fn settings(&self) -> &RunSettings {
+        &self.settings
     }
 
     async fn open_pacer(&self, site: &Site, shutdown: &Shutdown) -> Result<Pacer, RunError> {
@@ -188,7 +255,7 @@ impl Pipeline {
             }
             let read = tokio::select! {
                 read = Robots::read(&self.http, &self.profile.origin) => read,
-                () = shutdown.wait_for(crate::StopRequest::Graceful) => {
+                () = shutdown.wait_for(StopRequest::Graceful) => {
                     return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
                 }
                 () = sleep_until(deadline) => return Ok(Err(self.empty_summary(RunEnd::BudgetSpent(
@@ -211,7 +278,7 @@ impl Pipeline {
             let pause = self.settings.retry.pause(failures, fastrand::f64());
             tokio::select! {
                 () = sleep(error.retry_after().unwrap_or(pause)) => {}
-                () = shutdown.wait_for(crate::StopRequest::Graceful) => {
+                () = shutdown.wait_for(StopRequest::Graceful) => {
                     return Ok(Err(self.empty_summary(RunEnd::Interrupted)));
                 }
                 () = sleep_until(deadline) => {}
@@ -222,30 +289,40 @@ impl Pipeline {
 
     async fn work(
         &mut self,
-        run: RunId,
-        resumed: Option<Resumed>,
-        mut pacer: Pacer,
-        robots: Robots,
+        prepared: Prepared,
+        start: Start,
         shutdown: &Shutdown,
         started: Instant,
     ) -> Result<Summary, RunError> {
+        let Prepared {
+            run,
+            resumed,
+            mut pacer,
+            robots,
+        } = prepared;
         if let Some(delay) = robots.crawl_delay() {
             pacer.keep_at_least(delay);
         }
         let interval_s = pacer.least_interval().as_secs_f64();
         let identity = self.register(run).await?;
-        self.audit_operation(
-            run,
-            "run_started",
-            "run started",
-            self.stored_config(&self.site()),
-        )
-        .await?;
+        self.audit_start(run, start).await?;
         let counts = self.store.frontier_counts(run).await?;
         self.progress.send_modify(|progress| {
             progress.count_frontier(&counts);
             progress.phase = "reading";
         });
+        let activity = Arc::new(Activity::default());
+        let given_up = Shutdown::default();
+        let heart = Heart {
+            store: self.store.clone(),
+            run,
+            instance: identity.instance.clone(),
+            term: self.settings.lease_term,
+            activity: Arc::clone(&activity),
+            fetcher: Arc::clone(&self.fetcher),
+            given_up: given_up.clone(),
+        };
+        let heartbeat = heart.start();
         let reader = Arc::new(Reader {
             profile: Arc::clone(&self.profile),
             fetcher: Arc::clone(&self.fetcher),
@@ -254,6 +331,7 @@ impl Pipeline {
             filters: self.settings.filters.clone(),
             retry: self.settings.retry,
             audit_level: self.settings.audit_level,
+            activity: Arc::clone(&activity),
         });
         let mut runner = Runner {
             store: self.store.clone(),
@@ -263,68 +341,108 @@ impl Pipeline {
             reader,
             progress: &self.progress,
             shutdown,
+            given_up,
             started,
             begun: 0,
         };
-        let (halt, disagreements) = self.drive_and_verify(run, &mut runner).await?;
-        if halt == Halt::Aborted {
-            // Nobody wants to wait now: what cannot be given back quickly comes back when its lease runs out.
-            let _ = timeout(ABORT_PATIENCE, self.store.take_back(run, &identity.instance)).await;
-        }
-        self.store.end_runner(&identity.instance, false).await?;
-        let mut summary = self
-            .summarise(run, resumed, halt, &disagreements, started)
-            .await?;
-        summary.interval_s = interval_s;
-        self.write_end(&summary, &disagreements).await?;
-        Ok(summary)
+        let part = Part {
+            run,
+            instance: identity.instance,
+            resumed,
+            started,
+            interval_s,
+        };
+        let summary = self.drive_and_close(&mut runner, &part, &activity).await;
+        drop(heartbeat);
+        summary
     }
 
-    /// Reads until the frontier is drained, then once more what the sums put in doubt.
-    async fn drive_and_verify(
+    /// Reads until the frontier is drained, then once more what the sums put in doubt, and writes the end: that of the
+    /// run, if this runner closes it, else that of its own part.
+    async fn drive_and_close(
         &self,
-        run: RunId,
         runner: &mut Runner<'_>,
-    ) -> Result<(Halt, Vec<Discrepancy>), RunError> {
+        part: &Part,
+        activity: &Activity,
+    ) -> Result<Summary, RunError> {
+        let run = part.run;
         loop {
             let halt = runner.drive().await?;
-            // A budget that was spent on the very last page leaves nothing open: the sums are still to be compared.
-            let is_drained = halt == Halt::Drained || self.store.frontier_counts(run).await?.open() == 0;
-            if !is_drained || halt == Halt::Interrupted || halt == Halt::Aborted {
-                return Ok((halt, Vec::new()));
+            if !self.is_drained(run, &halt).await? {
+                return self.leave(part, halt).await;
             }
-            let halt = Halt::Drained;
-            self.progress
-                .send_modify(|progress| progress.phase = "checking sums");
-            let disagreements = self
-                .patiently("compare sums", || {
-                    self.store.disagreements(run, DISAGREEMENTS_MAX)
-                })
+            let (instance, term) = (&part.instance, self.settings.lease_term);
+            let closing = self
+                .patiently("close the run", || self.store.begin_closing(run, instance, term))
                 .await?;
-            if disagreements.is_empty() {
-                return Ok((halt, disagreements));
+            match closing {
+                Closing::Over => return self.leave_ended(part).await,
+                Closing::Others => {
+                    self.progress
+                        .send_modify(|progress| progress.phase = "waiting for the others");
+                    tokio::select! {
+                        () = sleep(IDLE_LOOK) => {}
+                        () = runner.shutdown.wait_for(StopRequest::Graceful) => {}
+                    }
+                    continue;
+                }
+                Closing::Mine => activity.closes(true),
             }
-            let again = self
-                .patiently("verify sums", || self.store.verify_again(run, &disagreements))
-                .await?;
-            if again == 0 {
-                return Ok((halt, disagreements));
+            let ended = self.close_or_verify(part).await;
+            activity.closes(false);
+            if let Some(summary) = ended? {
+                return Ok(summary);
             }
-            tracing::info!(
-                run,
-                pages = again,
-                "{} sums disagree: reading their pages once more",
-                disagreements.len()
-            );
-            let counts = self.store.frontier_counts(run).await?;
-            self.progress.send_modify(|progress| {
-                progress.count_frontier(&counts);
-                progress.phase = "verifying";
-            });
         }
     }
 
-    async fn patiently<T, F>(&self, what: &str, action: impl FnMut() -> F) -> Result<T, RunError>
+    /// Whether the whole run is read. A budget that was spent on the very last page leaves nothing open: the sums are
+    /// still to be compared.
+    async fn is_drained(&self, run: RunId, halt: &Halt) -> Result<bool, RunError> {
+        match halt {
+            Halt::Drained => Ok(true),
+            Halt::Interrupted | Halt::Aborted | Halt::GivenUp => Ok(false),
+            _ => Ok(self.store.frontier_counts(run).await?.open() == 0),
+        }
+    }
+
+    /// Compares the sums. `None` when pages are to be read once more, or another runner has taken the closing over.
+    async fn close_or_verify(&self, part: &Part) -> Result<Option<Summary>, RunError> {
+        let run = part.run;
+        self.progress
+            .send_modify(|progress| progress.phase = "checking sums");
+        let patience = self.settings.database_patience;
+        let disagreements = persistently(patience, "compare sums", || {
+            self.store.disagreements(run, DISAGREEMENTS_MAX)
+        })
+        .await?;
+        let again = match disagreements.is_empty() {
+            true => 0,
+            false => {
+                persistently(patience, "verify sums", || {
+                    self.store.verify_again(run, &disagreements)
+                })
+                .await?
+            }
+        };
+        if again == 0 {
+            return self.close_run(part, &disagreements).await;
+        }
+        tracing::info!(
+            run,
+            pages = again,
+            "{} sums disagree: reading their pages once more",
+            disagreements.len()
+        );
+        let counts = self.store.frontier_counts(run).await?;
+        self.progress.send_modify(|progress| {
+            progress.count_frontier(&counts);
+            progress.phase = "verifying";
+        });
+        Ok(None)
+    }
+
+    pub(crate) async fn patiently<T, F>(&self, what: &str, action: impl FnMut() -> F) -> Result<T, RunError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -337,6 +455,7 @@ impl Pipeline {
             runner_id: self.settings.runner_id.clone(),
             host: host_name(),
             pid: std::process::id(),
+            process_mark: own_mark(),
         };
         self.store.register_runner(run, &identity).await?;
         Ok(identity)

@@ -7,6 +7,7 @@ pub mod discrepancies;
 pub mod frontier;
 pub mod grade_rows;
 pub mod grade_scale;
+pub mod orchestrators;
 pub mod pace;
 pub mod population_history;
 pub mod retry_counts;

@@ -17,8 +17,8 @@ pub struct Model {
     pub blocked_until_us: i64,
     pub extra_us: i64,
     pub refusals_in_row: i64,
-    pub refused_page: String,
     pub reason: String,
+    pub closures: i64,
 }
 
 /// None: queries that need a join are written as one.

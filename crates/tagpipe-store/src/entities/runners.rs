@@ -29,6 +29,10 @@ pub struct Model {
     pub rows_same: i64,
     pub rows_vanished: i64,
     pub busy_ms: i64,
+    pub process_mark: String,
+    pub current_page: String,
+    pub memory_bytes: i64,
+    pub ended_why: String,
 }
 
 /// None: queries that need a join are written as one.

@@ -17,6 +17,8 @@ pub struct Model {
     pub finished_at: Option<TimeDateTimeWithTimeZone>,
     pub config: Json,
     pub summary: Option<Json>,
+    pub closing_by: Option<String>,
+    pub closing_until: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -21,6 +21,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0002_audit_lookups.sql"),
                 down: include_str!("m0002_audit_lookups_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0003_many_runners",
+                up: include_str!("m0003_many_runners.sql"),
+                down: include_str!("m0003_many_runners_down.sql"),
+            }),
         ]
     }
 }

@@ -9,9 +9,10 @@ use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
 use tagpipe_store::contract::{Ending, Lease, SlotRequest};
 use tagpipe_store::entities::{
-    audit_logs, cards, categories, discrepancies, frontier, grade_rows, grade_scale, pace,
+    audit_logs, cards, categories, discrepancies, frontier, grade_rows, grade_scale, orchestrators, pace,
     population_history, retry_counts, runners, runs, sets, years,
 };
+use tagpipe_store::{OrchestratorIdentity, RunnerReport};
 
 use crate::harness::*;
 
@@ -336,6 +337,12 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
     };
     assert_eq!(discrepancy, expected);
 
+    let report = RunnerReport {
+        current_page: "cards/x",
+        memory_bytes: 12_345,
+    };
+    let me = &crawl.me.instance;
+    assert!(crawl.store.report_runner(me, &report).await.unwrap());
     let runner = runners::Entity::find().one(connection).await.unwrap().unwrap();
     let expected = runners::Model {
         instance: crawl.me.instance.clone(),
@@ -356,6 +363,10 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         rows_same: 0,
         rows_vanished: 0,
         busy_ms: 900,
+        process_mark: "boot/1".into(),
+        current_page: "cards/x".into(),
+        memory_bytes: 12_345,
+        ended_why: String::new(),
     };
     assert_eq!(runner, expected);
 
@@ -381,6 +392,8 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         finished_at: run.finished_at,
         config: json!({ "delay": 1.0 }),
         summary: Some(summary),
+        closing_by: None,
+        closing_until: None,
     };
     assert_eq!(run, expected);
     now(run.finished_at.unwrap());
@@ -399,6 +412,36 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
     };
     assert_eq!(scale, [expected]);
 
+    let identity = OrchestratorIdentity {
+        instance: "uuid".into(),
+        host: "here".into(),
+        pid: 43,
+        process_mark: "boot/2".into(),
+    };
+    let entered = crawl
+        .store
+        .register_orchestrator(crawl.run, &identity, 5, None)
+        .await
+        .unwrap();
+    assert!(entered);
+    let orchestrator = orchestrators::Entity::find()
+        .one(connection)
+        .await
+        .unwrap()
+        .unwrap();
+    let expected = orchestrators::Model {
+        run_id: crawl.run,
+        instance: "uuid".into(),
+        host: "here".into(),
+        pid: 43,
+        process_mark: "boot/2".into(),
+        state: "running".into(),
+        runners_wanted: 5,
+        started_at: now(orchestrator.started_at),
+        heartbeat_at: orchestrator.started_at,
+    };
+    assert_eq!(orchestrator, expected);
+
     crawl.store.open_pace("site").await.unwrap();
     let request = SlotRequest {
         interval: TERM,
@@ -413,9 +456,9 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         stored.blocked_until_us,
         stored.extra_us,
         stored.refusals_in_row,
-        stored.refused_page,
         stored.reason,
+        stored.closures,
     );
-    assert_eq!(rest, (0, 0, 0, String::new(), String::new()));
+    assert_eq!(rest, (0, 0, 0, String::new(), 0));
     now(Time::from_unix_timestamp_nanos(i128::from(slot.at_us) * 1000).unwrap());
 }

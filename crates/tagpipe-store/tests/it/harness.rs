@@ -14,7 +14,7 @@ use tagpipe_store::contract::{
     ChildFate, ChildPage, Committed, Ending, Fate, Finish, Lease, NewPage, ReadCost, RunId, Unreadable,
 };
 use tagpipe_store::testing::TestDatabase;
-use tagpipe_store::{DatabaseUrl, RunnerIdentity, Store, StoreError};
+use tagpipe_store::{Closing, DatabaseUrl, Discrepancy, RunnerIdentity, Store, StoreError};
 
 /// Makes a test on SQLite and one on PostgreSQL of each case, an `async fn(Crawl)`.
 macro_rules! on_both_engines {
@@ -96,6 +96,19 @@ impl Crawl {
             .claim(self.run, &self.me.instance, limit, TERM)
             .await
             .unwrap()
+    }
+
+    /// Records these disagreements as whoever closes the run does, and returns how many there are now.
+    pub(crate) async fn settle(&self, disagreements: &[Discrepancy]) -> u64 {
+        let closer = &self.me.instance;
+        let closing = self.store.begin_closing(self.run, closer, TERM).await.unwrap();
+        assert_eq!(closing, Closing::Mine);
+        let settled = self
+            .store
+            .settle_disagreements(self.run, closer, disagreements)
+            .await
+            .unwrap();
+        settled.expect("this runner closes the run")
     }
 
     pub(crate) async fn claim_one(&self) -> Lease {
@@ -247,6 +260,7 @@ pub(crate) fn runner(name: &str) -> RunnerIdentity {
         runner_id: name.to_owned(),
         host: "here".to_owned(),
         pid: 42,
+        process_mark: "boot/1".to_owned(),
     }
 }
 

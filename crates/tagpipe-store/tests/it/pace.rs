@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tagpipe_core::model::{Identity, PageKey, PageKind};
 use tagpipe_core::profile::PaceAdvice;
 use tagpipe_store::StoreError;
 use tagpipe_store::contract::{Brake, Refusal, Slot, SlotRequest};
@@ -19,7 +18,10 @@ on_both_engines! {
     retry_after_blocks_everybody,
     an_absurd_retry_after_is_bounded,
     good_pages_ease_the_brake,
-    the_brake_knows_whether_one_page_alone_is_refused,
+    not_found_is_calm_only_after_a_good_page_at_a_slow_pace,
+    requests_refused_together_close_the_brake_once,
+    the_brake_opens_by_equal_steps_of_the_rate,
+    each_runner_keeps_its_own_interval_to_whoever_was_last,
     a_lower_limit_does_not_open_the_brake,
     the_pace_survives_reopening,
     an_unopened_site_has_no_slots,
@@ -27,8 +29,6 @@ on_both_engines! {
 }
 
 const SITE: &str = "https://example.test";
-/// An extra that no brake of these tests adds.
-const NEVER: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn advice() -> PaceAdvice {
@@ -51,21 +51,14 @@ fn every(interval: Duration) -> SlotRequest {
     }
 }
 
-async fn refuse(crawl: &Crawl, page: &PageKey, retry_after: Option<Duration>) -> Brake {
+/// A refusal of a request that was made at the pace now in force.
+async fn refuse(crawl: &Crawl, retry_after: Option<Duration>) -> Brake {
     let refusal = Refusal {
-        page,
+        closures: crawl.store.brake(SITE).await.unwrap().closures,
         retry_after,
         reason: "429, too many \0requests",
     };
     crawl.store.close_brake(SITE, &advice(), &refusal).await.unwrap()
-}
-
-fn page_of(category: &str) -> PageKey {
-    Identity {
-        category: category.into(),
-        ..Identity::default()
-    }
-    .key(PageKind::Years)
 }
 
 fn assert_apart(mut slots: Vec<i64>, least: Duration) {
@@ -141,9 +134,8 @@ async fn without_interval_and_delay_nobody_waits(crawl: Crawl) {
 async fn the_brake_grows_to_its_cap(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     assert!(crawl.store.brake(SITE).await.unwrap().is_open());
-    let page = page_of("Baseball");
     for (refusals, extra) in [(1, 2), (2, 6), (3, 10), (4, 10)] {
-        let brake = refuse(&crawl, &page, None).await;
+        let brake = refuse(&crawl, None).await;
         assert_eq!((brake.refusals_in_row, brake.extra), (refusals, extra * SECOND));
         assert_eq!(brake.reason, "429, too many \u{fffd}requests");
         assert!(brake.blocked_for.is_zero() && !brake.is_open());
@@ -159,7 +151,7 @@ async fn the_brake_grows_to_its_cap(crawl: Crawl) {
 async fn the_brake_moves_the_next_slot_by_no_more_than_its_cap(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     for _ in 0..5 {
-        refuse(&crawl, &page_of("Baseball"), None).await;
+        refuse(&crawl, None).await;
     }
     let slot = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
     assert!(
@@ -171,15 +163,14 @@ async fn the_brake_moves_the_next_slot_by_no_more_than_its_cap(crawl: Crawl) {
 
 async fn retry_after_blocks_everybody(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
-    let page = page_of("Baseball");
-    let brake = refuse(&crawl, &page, Some(120 * SECOND)).await;
+    let brake = refuse(&crawl, Some(120 * SECOND)).await;
     assert!(
         brake.blocked_for > 118 * SECOND && brake.blocked_for <= 120 * SECOND,
         "{:?}",
         brake.blocked_for
     );
     // A shorter one does not shorten it.
-    let brake = refuse(&crawl, &page, Some(SECOND)).await;
+    let brake = refuse(&crawl, Some(SECOND)).await;
     assert!(brake.blocked_for > 118 * SECOND, "{:?}", brake.blocked_for);
     let slot = crawl
         .database
@@ -197,7 +188,7 @@ async fn retry_after_blocks_everybody(crawl: Crawl) {
 
 async fn an_absurd_retry_after_is_bounded(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
-    let brake = refuse(&crawl, &page_of("Baseball"), Some(Duration::MAX)).await;
+    let brake = refuse(&crawl, Some(Duration::MAX)).await;
     assert!(brake.blocked_for > 300 * 24 * 3600 * SECOND);
     let slot = crawl
         .store
@@ -215,23 +206,21 @@ async fn an_absurd_retry_after_is_bounded(crawl: Crawl) {
 
 async fn good_pages_ease_the_brake(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
-    refuse(&crawl, &page_of("Baseball"), None).await;
-    refuse(&crawl, &page_of("Baseball"), None).await;
-    for (pages, extra) in [(1, 5), (3, 2), (0, 2), (100, 0), (1, 0)] {
-        let brake = crawl.store.ease_brake(SITE, &advice(), pages).await.unwrap();
-        assert_eq!((brake.extra, brake.refusals_in_row), (extra * SECOND, 0));
-        assert_eq!(
-            (brake.reason.is_empty(), brake.refused_page.as_str()),
-            (extra == 0, "")
-        );
+    refuse(&crawl, None).await;
+    refuse(&crawl, None).await;
+    // T' = T / (1 + T * 1/2²), less the interval, or a whole ease off if that is more.
+    for (extra_ms, reason) in [(1545, false), (545, false), (0, true), (0, true)] {
+        let brake = crawl.store.ease_brake(SITE, &advice()).await.unwrap();
+        let apart = brake.extra.as_millis().abs_diff(extra_ms);
+        assert!(apart <= 1, "{:?} instead of {extra_ms} ms", brake.extra);
+        assert_eq!((brake.refusals_in_row, brake.reason.is_empty()), (0, reason));
     }
 }
 
 async fn a_lower_limit_does_not_open_the_brake(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
-    let page = page_of("Baseball");
     for _ in 0..3 {
-        refuse(&crawl, &page, None).await;
+        refuse(&crawl, None).await;
     }
     let before = crawl.store.brake(SITE).await.unwrap().extra;
     let lower = PaceAdvice {
@@ -239,7 +228,7 @@ async fn a_lower_limit_does_not_open_the_brake(crawl: Crawl) {
         ..advice()
     };
     let refusal = Refusal {
-        page: &page,
+        closures: u64::MAX >> 1,
         retry_after: None,
         reason: "not found",
     };
@@ -253,38 +242,125 @@ async fn a_lower_limit_does_not_open_the_brake(crawl: Crawl) {
     assert_eq!(after, before);
 }
 
-async fn the_brake_knows_whether_one_page_alone_is_refused(crawl: Crawl) {
+async fn not_found_is_calm_only_after_a_good_page_at_a_slow_pace(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
-    let (one, other) = (page_of("Baseball"), page_of("Hockey"));
     assert!(
-        !crawl.store.brake(SITE).await.unwrap().is_calm_for(&one, NEVER),
+        !crawl.store.brake(SITE).await.unwrap().is_calm(),
         "nothing is slowed down yet"
     );
-    for _ in 0..2 {
-        let brake = refuse(&crawl, &one, None).await;
-        assert_eq!(brake.refused_page, one.as_str());
-        assert!(brake.is_calm_for(&one, NEVER) && !brake.is_calm_for(&other, NEVER));
+    assert!(!refuse(&crawl, None).await.is_calm(), "the site gives nothing");
+    let brake = crawl.store.ease_brake(SITE, &advice()).await.unwrap();
+    assert!(brake.is_calm());
+    assert!(!refuse(&crawl, None).await.is_calm());
+    for _ in 0..20 {
+        crawl.store.ease_brake(SITE, &advice()).await.unwrap();
     }
-    let brake = refuse(&crawl, &other, None).await;
-    assert!(!brake.is_calm_for(&one, NEVER) && !brake.is_calm_for(&other, NEVER));
-    let brake = refuse(&crawl, &other, None).await;
     assert!(
-        brake.is_calm_for(&other, SECOND),
-        "slow enough for whatever is refused"
+        !crawl.store.brake(SITE).await.unwrap().is_calm(),
+        "nothing is slowed down any more"
     );
-    assert!(
-        !brake.is_calm_for(&other, NEVER),
-        "the row of refusals was of two pages"
+}
+
+/// Fifteen requests under way when the site begins to refuse are one reason to slow down, not fifteen.
+async fn requests_refused_together_close_the_brake_once(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let refusal = Refusal {
+        closures: 0,
+        retry_after: None,
+        reason: "429",
+    };
+    for _ in 0..15 {
+        let brake = crawl.store.close_brake(SITE, &advice(), &refusal).await.unwrap();
+        assert_eq!(
+            (brake.extra, brake.refusals_in_row, brake.closures),
+            (2 * SECOND, 1, 1)
+        );
+    }
+    let slot = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert_eq!(slot.brake.closures, 1);
+    let later = Refusal {
+        closures: slot.brake.closures,
+        ..refusal
+    };
+    let brake = crawl.store.close_brake(SITE, &advice(), &later).await.unwrap();
+    assert_eq!(
+        (brake.extra, brake.refusals_in_row, brake.closures),
+        (6 * SECOND, 2, 2)
     );
-    let brake = crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap();
-    assert!(brake.is_calm_for(&one, NEVER) && brake.is_calm_for(&other, NEVER));
+    // One that was under way for long still says that the site does not give everything.
+    crawl.store.ease_brake(SITE, &advice()).await.unwrap();
+    let brake = crawl.store.close_brake(SITE, &advice(), &refusal).await.unwrap();
+    assert_eq!((brake.refusals_in_row, brake.closures), (1, 2));
+}
+
+/// Additive in the rate: from far closed it opens by much, and near the end by `brake_ease`, never by less.
+async fn the_brake_opens_by_equal_steps_of_the_rate(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let advice = PaceAdvice {
+        interval: 4 * SECOND,
+        brake_first: 4 * SECOND,
+        brake_growth: 100.0,
+        brake_most: 300 * SECOND,
+        brake_ease: SECOND / 5,
+        ..advice()
+    };
+    let mut extra = Duration::ZERO;
+    for closures in 0..2 {
+        let refusal = Refusal {
+            closures,
+            retry_after: None,
+            reason: "429",
+        };
+        extra = crawl
+            .store
+            .close_brake(SITE, &advice, &refusal)
+            .await
+            .unwrap()
+            .extra;
+    }
+    assert_eq!(extra, 300 * SECOND);
+    let rate = |extra: Duration| 1.0 / (advice.interval + extra).as_secs_f64();
+    let step = 0.2 / (4.0 * 4.0);
+    let mut pages = 0;
+    while !extra.is_zero() {
+        let eased = crawl.store.ease_brake(SITE, &advice).await.unwrap().extra;
+        let gained = rate(eased) - rate(extra);
+        assert!(
+            eased.is_zero() || gained >= step * 0.999,
+            "{extra:?} to {eased:?} gains {gained}"
+        );
+        assert!(
+            eased.is_zero() || extra - eased >= advice.brake_ease,
+            "{extra:?} to {eased:?}"
+        );
+        extra = eased;
+        pages += 1;
+    }
+    assert!((15..=25).contains(&pages), "{pages} good pages");
+}
+
+/// The most careful runner is not outrun by one that asks for a shorter interval.
+async fn each_runner_keeps_its_own_interval_to_whoever_was_last(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let slow = every(5 * SECOND);
+    let quick = every(SECOND);
+    let mut last = crawl.store.take_slot(SITE, quick).await.unwrap().at_us;
+    for request in [slow, quick, slow, slow, quick] {
+        let at = crawl.store.take_slot(SITE, request).await.unwrap().at_us;
+        assert!(
+            at - last >= request.interval.as_micros() as i64,
+            "{} µs",
+            at - last
+        );
+        last = at;
+    }
 }
 
 async fn the_pace_survives_reopening(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     crawl.store.take_slot(SITE, every(30 * SECOND)).await.unwrap();
     let last = crawl.store.take_slot(SITE, every(30 * SECOND)).await.unwrap();
-    refuse(&crawl, &page_of("Baseball"), None).await;
+    refuse(&crawl, None).await;
     crawl.store.close().await;
     let store = crawl.database.open().await;
     assert_eq!(store.open_pace(SITE).await.unwrap(), last.at_us);
@@ -298,16 +374,16 @@ async fn an_unopened_site_has_no_slots(crawl: Crawl) {
     assert!(matches!(error, StoreError::NotFound(_)), "{error}");
     assert_eq!(crawl.store.brake(SITE).await.unwrap(), Brake::default());
     assert_eq!(
-        crawl.store.ease_brake(SITE, &advice(), 1).await.unwrap(),
+        crawl.store.ease_brake(SITE, &advice()).await.unwrap(),
         Brake::default()
     );
-    assert_eq!(refuse(&crawl, &page_of("Baseball"), None).await, Brake::default());
+    assert_eq!(refuse(&crawl, None).await, Brake::default());
 }
 
 async fn sites_do_not_share_a_pace(crawl: Crawl) {
     crawl.store.open_pace(SITE).await.unwrap();
     crawl.store.open_pace("https://other.test").await.unwrap();
-    refuse(&crawl, &page_of("Baseball"), Some(100 * SECOND)).await;
+    refuse(&crawl, Some(100 * SECOND)).await;
     let slot = crawl
         .store
         .take_slot("https://other.test", every(SECOND))

@@ -251,11 +251,7 @@ async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
     let remain = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(remain.len(), 2);
     for _ in 0..2 {
-        let open = crawl
-            .store
-            .settle_disagreements(crawl.run, &remain)
-            .await
-            .unwrap();
+        let open = crawl.settle(&remain).await;
         assert_eq!(open, 3, "settling again doubles nothing");
     }
     let subject = crawl.number("SELECT id FROM cards WHERE number = '1'").await;
@@ -275,14 +271,14 @@ async fn what_remains_is_recorded_and_later_resolved(mut crawl: Crawl) {
         .await;
     let leases = crawl.claim(2).await;
     crawl.accept(&[complete(&leases[1], grade_rows(&["B1"]))]).await;
-    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.settle(&[]).await, 0);
     assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 3);
     // One that reads it whole does.
     crawl
         .accept(&[complete(&leases[0], grade_rows(&["A1", "A2"]))])
         .await;
     assert!(disagreements(&crawl).await.is_empty());
-    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.settle(&[]).await, 0);
     assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 0);
     assert_eq!(
         crawl
@@ -308,7 +304,7 @@ async fn a_resumed_run_may_verify_what_is_disputed_once_more(crawl: Crawl) {
         0,
         "nothing is recorded yet"
     );
-    crawl.store.settle_disagreements(crawl.run, &doubt).await.unwrap();
+    crawl.settle(&doubt).await;
     assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 0);
     assert_eq!(
         crawl.store.allow_verification(crawl.run).await.unwrap(),
@@ -319,5 +315,5 @@ async fn a_resumed_run_may_verify_what_is_disputed_once_more(crawl: Crawl) {
     let lease = crawl.claim_one().await;
     crawl.accept(&[complete(&lease, grade_rows(&["B1"]))]).await;
     assert!(disagreements(&crawl).await.is_empty());
-    assert_eq!(crawl.store.settle_disagreements(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.settle(&[]).await, 0);
 }

@@ -7,6 +7,7 @@ use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
+use tagpipe_store::RunnerEnd;
 use tagpipe_store::contract::{Ending, Finish, Lease, RowCounts};
 
 use crate::harness::*;
@@ -113,11 +114,23 @@ async fn runners_come_and_go(crawl: Crawl) {
         running
     };
     assert_eq!(running().await, [crawl.me.clone(), other.clone()]);
-    crawl.store.end_runner(&other.instance, true).await.unwrap();
+    crawl
+        .store
+        .end_runner(&other.instance, RunnerEnd::Lost("killed"))
+        .await
+        .unwrap();
     assert_eq!(running().await, std::slice::from_ref(&crawl.me));
     // Who is lost stays lost.
-    crawl.store.end_runner(&other.instance, false).await.unwrap();
-    crawl.store.end_runner(&crawl.me.instance, false).await.unwrap();
+    crawl
+        .store
+        .end_runner(&other.instance, RunnerEnd::Finished("done"))
+        .await
+        .unwrap();
+    crawl
+        .store
+        .end_runner(&crawl.me.instance, RunnerEnd::Finished("done"))
+        .await
+        .unwrap();
     assert!(running().await.is_empty());
     for state in ["lost", "finished"] {
         assert_eq!(crawl.count(&format!("runners WHERE state = '{state}'")).await, 1);

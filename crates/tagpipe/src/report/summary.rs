@@ -191,7 +191,9 @@ fn ending(summary: &Summary) -> String {
             )
         }
         RunEnd::BudgetSpent(reason) => format!("stopped after {reason}"),
-        RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) => reason.clone(),
+        RunEnd::KeptRefusing(reason) | RunEnd::LayoutChanged(reason) | RunEnd::RunnersLost(reason) => {
+            reason.clone()
+        }
         RunEnd::Interrupted => "interrupted; nothing is lost".to_owned(),
     }
 }

@@ -1,0 +1,127 @@
+//! The end: what all runners together have brought about, and what is written of it.
+
+use tagpipe_core::lifecycle::RunState;
+use tagpipe_store::RunEnding;
+use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
+
+use super::super::seat::{SeatState, Verdict};
+use super::{Stopping, Watching};
+use crate::error::RunError;
+use crate::runner::Halt;
+use crate::summary::{OwnPart, RunEnd, Summary};
+
+impl Watching<'_> {
+    /// The end of the run as all runners together have brought it about.
+    pub(super) async fn sum_up(self) -> Result<Summary, RunError> {
+        self.sweep("its process is gone").await;
+        let pipeline = &self.of.pipeline;
+        let run = self.run;
+        let is_over = pipeline
+            .patiently("look at the run", || self.store.run_overview(run))
+            .await?
+            .is_some_and(|run| {
+                run.state == RunState::Reconciled.as_str() || run.state == RunState::Disputed.as_str()
+            });
+        let end = if is_over {
+            let discrepancies = self.store.discrepancies_of(run).await?;
+            pipeline.end_reached(run, &Halt::Drained, discrepancies).await?
+        } else {
+            self.unfinished_end()
+        };
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let requests = self.store.runner_totals(run).await?.requests - self.requests_before;
+        let own = OwnPart {
+            runner_id: pipeline.settings().runner_id.clone(),
+            resumed: self.resumed,
+            elapsed_s,
+            requests,
+            interval_s: pipeline.settings().interval.as_secs_f64(),
+        };
+        let summary = pipeline.summary_of(run, end, own).await?;
+        if !is_over {
+            self.leave(&summary).await?;
+        }
+        self.store.end_orchestrator(run, &self.instance).await?;
+        Ok(summary)
+    }
+
+    fn unfinished_end(&self) -> RunEnd {
+        let empty_for = |wanted: fn(&Verdict) -> bool| {
+            self.seats
+                .iter()
+                .any(|seat| matches!(&seat.state, SeatState::Empty(verdict) if wanted(verdict)))
+        };
+        let budget = self.of.pipeline.settings().budget;
+        match &self.stopping {
+            Some(Stopping { alarm: Some(end), .. }) => end.clone(),
+            Some(_) => RunEnd::Interrupted,
+            None if empty_for(|verdict| *verdict == Verdict::BudgetSpent) => {
+                RunEnd::BudgetSpent(match (budget.max_pages, budget.max_duration) {
+                    (Some(pages), _)
+                        if budget.max_duration.is_none_or(|all| self.started.elapsed() < all) =>
+                    {
+                        format!("{pages} page reads, as --max-pages allows")
+                    }
+                    (_, Some(time)) => format!("{} s, as --max-duration allows", time.as_secs_f64()),
+                    _ => "its budget".to_owned(),
+                })
+            }
+            None => RunEnd::RunnersLost(format!(
+                "no runner is left and none can be started: {}",
+                self.last_word()
+            )),
+        }
+    }
+
+    fn last_word(&self) -> String {
+        let words = self.seats.iter().filter_map(|seat| match &seat.state {
+            SeatState::Empty(Verdict::Hopeless(why)) => Some(format!("{}: {why}", seat.runner_id)),
+            _ => None,
+        });
+        words
+            .last()
+            .unwrap_or_else(|| "they ended before the run did".to_owned())
+    }
+
+    /// Writes the end of an unfinished run, if no runner of somebody else's works on it.
+    async fn leave(&self, summary: &Summary) -> Result<(), RunError> {
+        let pipeline = &self.of.pipeline;
+        let stored = serde_json::to_value(summary).expect("own types serialise");
+        let entry = AuditEntry {
+            level: AuditLevel::Info,
+            kind: AuditKind::Operation,
+            page_key: None,
+            operation: "run_ended".into(),
+            message: format!("run ended: {}", summary.end),
+            context: stored.clone(),
+        };
+        let entries = if entry.level < pipeline.settings().audit_level {
+            Vec::new()
+        } else {
+            vec![entry]
+        };
+        let ending = RunEnding {
+            state: RunState::Interrupted,
+            summary: &stored,
+            origin: AuditOrigin {
+                run: Some(self.run),
+                runner_id: &pipeline.settings().runner_id,
+            },
+            entries: &entries,
+        };
+        // The last runner has said so already; what is known here is more.
+        let term = pipeline.settings().lease_term;
+        let was_last = pipeline
+            .patiently("write the end of the run", || async {
+                self.store.set_running(self.run).await?;
+                self.store
+                    .leave_run(self.run, &self.instance, term, &ending)
+                    .await
+            })
+            .await?;
+        if !was_last {
+            tracing::warn!(run = self.run, "other runners go on with the run");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,526 @@
+//! The watch over one run: one loop that owns all seats.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tagpipe_core::lifecycle::RunState;
+use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
+use tagpipe_store::contract::RunId;
+use tagpipe_store::monitor::RunnerOverview;
+use tagpipe_store::{Resumed, RunnerEnd, Store};
+use tokio::time::{Instant, sleep};
+
+use super::health::Reads;
+use super::picture::{SeatPicture, Speed};
+use super::process::{Exit, RunnerProcess};
+use super::seat::{Limits, Seat, SeatState, Verdict, share, verdict};
+use super::{Orchestrator, RunnerOrder};
+use crate::error::RunError;
+use crate::pipeline::{Others, Preparation, Start};
+use crate::process::{Presence, presence};
+use crate::shutdown::{Shutdown, StopRequest};
+use crate::status::run_status;
+use crate::summary::{RunEnd, RunnerSummary, Summary};
+use answers::Answers;
+use entering::{enter, left_behind};
+
+mod answers;
+mod checking;
+mod ending;
+mod entering;
+
+/// How often processes are looked at: that one has ended is noticed at once.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the picture is drawn anew.
+const DRAW_EVERY: Duration = Duration::from_secs(1);
+/// A stop in order becomes one at once after this, …
+const STOP_IN_ORDER: Duration = Duration::from_secs(7);
+/// … and what then still runs is killed after this, both from the first request.
+const STOP_AT_ALL: Duration = Duration::from_millis(8500);
+/// Why everything is being stopped.
+#[derive(Debug, Clone)]
+struct Stopping {
+    since: Instant,
+    /// What one runner met, if not a person asked.
+    alarm: Option<RunEnd>,
+    /// How often the runners were asked.
+    asked: u32,
+}
+
+/// What is remembered of a runner from check to check.
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    speed: Speed,
+    /// Its counters when they last moved, and when that was.
+    moved: (u64, Instant),
+    /// Its reads when they were last counted anew.
+    counted: Reads,
+}
+
+pub(super) struct Watching<'a> {
+    of: &'a Orchestrator,
+    store: Store,
+    run: RunId,
+    resumed: Option<Resumed>,
+    instance: String,
+    started: Instant,
+    requests_before: u64,
+    seats: Vec<Seat>,
+    watched: HashMap<String, Watched>,
+    answers: Answers,
+    checks: u32,
+    run_ended: Option<Instant>,
+    stopping: Option<Stopping>,
+}
+
+impl<'a> Watching<'a> {
+    /// Finds or begins the run, enters this process as its orchestrator and takes the seats that are taken already. A
+    /// run that has ended before it began has a summary.
+    pub(super) async fn begin(
+        of: &'a mut Orchestrator,
+        start: Start,
+        shutdown: &Shutdown,
+    ) -> Result<Result<Watching<'a>, Summary>, RunError> {
+        let started = Instant::now();
+        let left_behind = match start {
+            Start::New => left_behind(of).await?,
+            Start::Resume(_) | Start::Join(_) => None,
+        };
+        let (run, resumed) = match (start, left_behind) {
+            (_, Some(run)) => {
+                tracing::info!(
+                    run,
+                    "run {run} was left by an orchestrator that is gone: taking it up"
+                );
+                of.pipeline.take_up_with_others(Some(run)).await?
+            }
+            (Start::Resume(run), None) => of.pipeline.take_up_with_others(run).await?,
+            (Start::Join(run), None) => of.pipeline.take_up_with_others(Some(run)).await?,
+            (Start::New, None) => match of.pipeline.prepare(start, Others::Welcome, shutdown).await? {
+                Preparation::Ready(prepared) => (prepared.run, prepared.resumed),
+                Preparation::Ended(summary) => return Ok(Err(*summary)),
+            },
+        };
+        let instance = enter(of, run).await?;
+        let store = of.pipeline.store().clone();
+        let now = Instant::now();
+        let mut watching = Watching {
+            requests_before: store.runner_totals(run).await?.requests,
+            seats: (1..=of.settings.num_runners)
+                .map(|number| Seat::new(format!("runner_{number}"), now))
+                .collect(),
+            of,
+            store,
+            run,
+            resumed,
+            instance,
+            started,
+            watched: HashMap::new(),
+            answers: Answers::new(now),
+            checks: 0,
+            run_ended: None,
+            stopping: None,
+        };
+        watching.find_runners().await?;
+        let message = format!("orchestrating with {} runners", watching.seats.len());
+        watching
+            .audit(AuditLevel::Info, "orchestrator_started", &message, json!({}))
+            .await;
+        Ok(Ok(watching))
+    }
+
+    /// Takes over runners of this machine that an earlier orchestrator has started.
+    async fn find_runners(&mut self) -> Result<(), RunError> {
+        let now = Instant::now();
+        let processes = self.store.runners(self.run).await?;
+        for seat in &mut self.seats {
+            let own = processes
+                .iter()
+                .filter(|process| process.runner_id == seat.runner_id);
+            seat.reads_before = own.clone().map(|process| reads_of(process).all).sum();
+            let alive = own.rev().find(|process| {
+                process.state == "running"
+                    && presence(&process.host, pid_of(process), &process.process_mark) == Presence::Here
+            });
+            if let Some(process) = alive {
+                tracing::info!(
+                    run = self.run,
+                    "found {} at work as process {}",
+                    seat.runner_id,
+                    process.pid
+                );
+                seat.state = SeatState::Taken {
+                    process: RunnerProcess::Found {
+                        host: process.host.clone(),
+                        pid: pid_of(process),
+                        mark: process.process_mark.clone(),
+                    },
+                    since: now,
+                    leaving: None,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn to_the_end(mut self, shutdown: &Shutdown) -> Result<Summary, RunError> {
+        let mut checked = Instant::now();
+        let mut drawn = None;
+        let mut heard = StopRequest::None;
+        while !self.seats.iter().all(Seat::is_empty) {
+            let now = Instant::now();
+            if shutdown.requested() > heard {
+                heard = shutdown.requested();
+                self.ask_all_to_stop(None);
+            }
+            self.press_on(now);
+            self.collect_exits(now).await;
+            self.fill_seats(now);
+            if now - checked >= self.of.settings.check_interval {
+                checked = now;
+                self.check(now).await?;
+            }
+            if drawn.is_none_or(|drawn| now - drawn >= DRAW_EVERY) {
+                drawn = Some(now);
+                self.draw(now).await;
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                () = shutdown.wait_for(next_request(heard)) => {}
+            }
+        }
+        self.sum_up().await
+    }
+
+    /// Asks all runners to stop, once more urgently than before.
+    fn ask_all_to_stop(&mut self, alarm: Option<RunEnd>) {
+        let stopping = self.stopping.get_or_insert(Stopping {
+            since: Instant::now(),
+            alarm,
+            asked: 0,
+        });
+        stopping.asked += 1;
+        for seat in &mut self.seats {
+            match &seat.state {
+                SeatState::Waiting { .. } => seat.state = SeatState::Empty(Verdict::Stopped),
+                SeatState::Taken { process, .. } => process.ask_to_stop(),
+                SeatState::Empty(_) => {}
+            }
+        }
+    }
+
+    /// Nobody waits for ever: whoever was asked to stop in order is asked to stop at once, then killed.
+    fn press_on(&mut self, now: Instant) {
+        let Some(stopping) = &self.stopping else { return };
+        let (waited, asked) = (now - stopping.since, stopping.asked);
+        if asked == 1 && waited >= STOP_IN_ORDER {
+            self.ask_all_to_stop(None);
+        } else if asked >= 3 || waited >= STOP_AT_ALL {
+            self.seats
+                .iter()
+                .filter_map(Seat::process)
+                .for_each(RunnerProcess::kill);
+        }
+    }
+
+    /// Takes in which processes have ended, and what that means.
+    async fn collect_exits(&mut self, now: Instant) {
+        let ended: Vec<(usize, Exit)> = self
+            .seats
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(number, seat)| match &mut seat.state {
+                SeatState::Taken { process, .. } => Some((number, process.exit()?)),
+                _ => None,
+            })
+            .collect();
+        if ended.is_empty() {
+            return;
+        }
+        let processes = self
+            .answers
+            .ask("who was at work", self.store.runners(self.run))
+            .await
+            .unwrap_or_default();
+        let is_over = self.is_run_over().await;
+        for (number, exit) in ended {
+            self.take_exit(number, exit, &processes, is_over, now).await;
+        }
+        self.sweep("its process is gone").await;
+    }
+
+    async fn take_exit(
+        &mut self,
+        number: usize,
+        exit: Exit,
+        processes: &[RunnerOverview],
+        is_over: bool,
+        now: Instant,
+    ) {
+        let is_stopping = self.stopping.is_some();
+        let seat = &mut self.seats[number];
+        let SeatState::Taken { leaving, .. } = &seat.state else {
+            return;
+        };
+        let process = processes
+            .iter()
+            .rev()
+            .find(|process| process.runner_id == seat.runner_id);
+        let why = process.map_or("", |process| process.ended_why.as_str());
+        let has_read = process.is_some_and(|process| reads_of(process).all > 0);
+        let verdict = match verdict(exit, why, is_stopping || leaving.is_some()) {
+            // Its exit code is not known, but what it worked on is: done.
+            Verdict::Died(_) if is_over && exit == Exit::Unknown => Verdict::Done,
+            other => other,
+        };
+        let limits = Limits {
+            deaths_max: self.of.settings.deaths_max,
+            first_pause: self.of.settings.restart_pause,
+        };
+        let lost = process
+            .filter(|process| process.state == "running")
+            .map(|process| process.instance.clone());
+        seat.vacate(verdict.clone(), has_read, &limits, now);
+        let (runner_id, last_why) = (seat.runner_id.clone(), seat.last_why.clone());
+        if let Some(instance) = lost {
+            self.give_up(&instance, &last_why).await;
+        }
+        match (&verdict, &self.seats[number].state) {
+            (Verdict::Alarm(end), _) => {
+                tracing::warn!("{runner_id} stops the run: {end}");
+                self.ask_all_to_stop(Some(end.clone()));
+            }
+            (_, SeatState::Waiting { until }) => {
+                let pause = *until - now;
+                let message = format!(
+                    "{runner_id} ended and is replaced in {} s: {last_why}",
+                    pause.as_secs()
+                );
+                tracing::warn!("{message}");
+                self.audit(
+                    AuditLevel::Warning,
+                    "runner_replaced",
+                    &message,
+                    json!({ "runner": runner_id, "why": last_why }),
+                )
+                .await;
+            }
+            (_, SeatState::Empty(Verdict::Hopeless(why))) => {
+                let message = format!("{runner_id} is not started again: {why}");
+                tracing::error!("{message}");
+                self.audit(
+                    AuditLevel::Error,
+                    "runner_given_up",
+                    &message,
+                    json!({ "runner": runner_id, "why": why }),
+                )
+                .await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts processes for seats whose time has come.
+    fn fill_seats(&mut self, now: Instant) {
+        for number in 0..self.seats.len() {
+            if matches!(self.seats[number].state, SeatState::Waiting { until } if until <= now) {
+                self.fill_seat(number, now);
+            }
+        }
+    }
+
+    fn fill_seat(&mut self, number: usize, now: Instant) {
+        let Some(order) = self.order(number) else {
+            self.seats[number].state = SeatState::Empty(Verdict::BudgetSpent);
+            return;
+        };
+        let seat = &mut self.seats[number];
+        let command = (self.of.command)(&order);
+        let program = command.get_program().to_string_lossy().into_owned();
+        match RunnerProcess::start(command, self.of.lines.as_ref()) {
+            Ok(process) => {
+                tracing::info!(
+                    run = self.run,
+                    "{} started as process {}",
+                    seat.runner_id,
+                    process.pid().unwrap_or(0)
+                );
+                seat.state = SeatState::Taken {
+                    process,
+                    since: now,
+                    leaving: None,
+                };
+            }
+            Err(error) => {
+                let why = format!("`{program}` cannot be started: {error}");
+                tracing::error!("{}: {why}", seat.runner_id);
+                seat.last_why.clone_from(&why);
+                seat.state = SeatState::Empty(Verdict::Hopeless(why));
+            }
+        }
+    }
+
+    /// What the process of a seat is to do; `None` when its share of the budget is spent.
+    fn order(&self, number: usize) -> Option<RunnerOrder> {
+        let budget = self.of.pipeline.settings().budget;
+        let seat = &self.seats[number];
+        let read = self
+            .watched
+            .get(&seat.runner_id)
+            .map_or(0, |watched| watched.moved.0.saturating_sub(seat.reads_before));
+        let max_pages = budget
+            .max_pages
+            .map(|all| share(all, number, self.seats.len()).saturating_sub(read));
+        let max_duration = budget
+            .max_duration
+            .map(|all| all.saturating_sub(self.started.elapsed()));
+        if max_pages == Some(0) || max_duration == Some(Duration::ZERO) {
+            return None;
+        }
+        Some(RunnerOrder {
+            run: self.run,
+            runner_id: seat.runner_id.clone(),
+            max_pages,
+            max_duration,
+        })
+    }
+
+    /// Gives back the pages of runners of this machine whose processes are gone, whoever started them.
+    async fn sweep(&self, why: &str) {
+        let running = self
+            .answers
+            .ask("who is at work", self.store.running_runners(self.run));
+        for runner in running.await.unwrap_or_default() {
+            let who = runner.identity;
+            if presence(&who.host, who.pid, &who.process_mark) == Presence::Gone {
+                self.give_up(&who.instance, why).await;
+            }
+        }
+    }
+
+    async fn give_up(&self, instance: &str, why: &str) {
+        let taken = self
+            .answers
+            .ask("take pages back", self.store.take_back(self.run, instance))
+            .await;
+        let end = RunnerEnd::Lost(why);
+        self.answers
+            .ask("end a runner", self.store.end_runner(instance, end))
+            .await;
+        if let Some(pages @ 1..) = taken {
+            tracing::info!(run = self.run, "{pages} pages of it are available again");
+        }
+    }
+
+    async fn is_run_over(&self) -> bool {
+        let overview = self
+            .answers
+            .ask("how the run stands", self.store.run_overview(self.run))
+            .await;
+        matches!(overview, Some(Some(run)) if run.state == RunState::Reconciled.as_str() || run.state == RunState::Disputed.as_str())
+    }
+
+    async fn draw(&mut self, now: Instant) {
+        let status = self
+            .answers
+            .ask("how the run stands", run_status(&self.store, self.run));
+        let status = status.await.flatten();
+        let seats = self
+            .seats
+            .iter()
+            .map(|seat| {
+                let summary = status
+                    .as_ref()
+                    .and_then(|status| status.runners.iter().find(|one| one.runner_id == seat.runner_id))
+                    .cloned();
+                let pages = summary.as_ref().map_or(0, |summary| summary.pages);
+                let watched = self.watched.entry(seat.runner_id.clone()).or_insert(Watched {
+                    speed: Speed::new(now, pages),
+                    moved: (summary.as_ref().map_or(0, |one| reads_of_summary(one).all), now),
+                    counted: Reads::default(),
+                });
+                SeatPicture {
+                    runner_id: seat.runner_id.clone(),
+                    state: state_name(seat, summary.as_ref()),
+                    why: seat.last_why.clone(),
+                    pages_per_s: watched.speed.watch(now, pages),
+                    summary,
+                }
+            })
+            .collect();
+        let stopping = self.stopping.is_some();
+        self.of.picture.send_modify(|picture| {
+            // A database that does not answer takes nothing away that is known.
+            picture.status = status.or(picture.status.take());
+            picture.seats = seats;
+            picture.stopping = stopping;
+        });
+    }
+
+    async fn audit(&self, level: AuditLevel, operation: &str, message: &str, context: serde_json::Value) {
+        let settings = self.of.pipeline.settings();
+        if level < settings.audit_level {
+            return;
+        }
+        let entry = AuditEntry {
+            level,
+            kind: if level >= AuditLevel::Error {
+                AuditKind::Error
+            } else {
+                AuditKind::Operation
+            },
+            page_key: None,
+            operation: operation.into(),
+            message: message.into(),
+            context,
+        };
+        let (store, run) = (self.store.clone(), self.run);
+        let origin = AuditOrigin {
+            run: Some(run),
+            runner_id: &settings.runner_id,
+        };
+        self.answers
+            .ask("write the audit trail", store.audit(origin, &[entry]))
+            .await;
+    }
+}
+
+fn next_request(heard: StopRequest) -> StopRequest {
+    match heard {
+        StopRequest::None => StopRequest::Graceful,
+        StopRequest::Graceful | StopRequest::Now => StopRequest::Now,
+    }
+}
+
+fn state_name(seat: &Seat, summary: Option<&RunnerSummary>) -> &'static str {
+    match &seat.state {
+        SeatState::Taken { leaving: Some(_), .. } => "leaving",
+        SeatState::Taken { .. } if summary.is_some_and(|one| one.state == "running") => "running",
+        SeatState::Taken { .. } => "starting",
+        SeatState::Waiting { .. } => "waiting",
+        SeatState::Empty(Verdict::Done | Verdict::BudgetSpent) => "done",
+        SeatState::Empty(Verdict::Hopeless(_) | Verdict::Died(_)) => "given up",
+        SeatState::Empty(Verdict::Stopped | Verdict::Alarm(_)) => "stopped",
+    }
+}
+
+fn pid_of(process: &RunnerOverview) -> u32 {
+    u32::try_from(process.pid).unwrap_or(0)
+}
+
+fn reads_of(process: &RunnerOverview) -> Reads {
+    let bad = process.pages_failed + process.retries;
+    Reads {
+        all: process.pages_completed + bad,
+        bad,
+    }
+}
+
+fn reads_of_summary(runner: &RunnerSummary) -> Reads {
+    let bad = runner.failed + runner.retries;
+    Reads {
+        all: runner.pages + bad,
+        bad,
+    }
+}
