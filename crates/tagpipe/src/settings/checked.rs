@@ -87,7 +87,8 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
     let Some(host) = merged.postgres("HOST") else {
         return Ok(DatabaseUrl::Sqlite(PathBuf::from("tagpipe.db")));
     };
-    let part = |name: &str| merged.postgres(name).map(|part| part.text.as_str());
+    // The URL encodes what has a meaning of its own in it, but takes a `%` for the beginning of something encoded.
+    let part = |name: &str| merged.postgres(name).map(|part| part.text.replace('%', "%25"));
     let mut url = Url::parse("postgres://localhost").map_err(|error| Failure::usage(error.to_string()))?;
     let wrong = |what: &str, given: &Sourced| {
         Failure::usage(format!(
@@ -103,11 +104,11 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
             .map_err(|_| wrong("port; it takes a number up to 65535", port))?;
         url.set_port(Some(number)).map_err(|()| wrong("port", port))?;
     }
-    let user = part("USER").unwrap_or("postgres");
-    url.set_username(user).map_err(|()| wrong("user", host))?;
-    url.set_password(part("PASSWORD"))
+    let user = part("USER").unwrap_or_else(|| "postgres".to_owned());
+    url.set_username(&user).map_err(|()| wrong("user", host))?;
+    url.set_password(part("PASSWORD").as_deref())
         .map_err(|()| wrong("password", host))?;
-    url.set_path(part("DB").unwrap_or(user));
+    url.set_path(&part("DB").unwrap_or(user));
     Ok(DatabaseUrl::Postgres(url))
 }
 
