@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
-use crate::logging;
+use crate::logging::{self, Logging};
 use crate::report::{Display, print_summary};
 use crate::settings::{Merged, log_format, log_level, run_config};
 
@@ -23,12 +23,13 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     config.dry_run = arguments.dry_run;
     config.migrate = !global.no_migrate;
     let display = Display::new(global.quiet);
-    logging::start(
-        log_level(&merged)?,
-        log_format(&merged)?,
-        global.quiet,
-        display.bars(),
-    );
+    let logging = Logging {
+        level: log_level(&merged)?,
+        format: log_format(&merged)?,
+        is_quiet: global.quiet,
+        runner_id: Some(&config.run.runner_id),
+    };
+    logging::start(logging, display.bars());
     for note in merged.notes() {
         tracing::warn!("{note}");
     }
