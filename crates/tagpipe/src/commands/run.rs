@@ -7,7 +7,7 @@ use tagpipe_engine::{Config, Pipeline, Shutdown, Start, StopRequest, Summary};
 use tagpipe_store::contract::RunId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{GlobalArguments, RunArguments};
+use crate::cli::{CrawlArguments, GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
 use crate::report::{Display, print_summary};
@@ -20,7 +20,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let merged = Merged::load(global.config.as_deref(), &given)?;
     let start = start(arguments)?;
     let mut config = run_config(&merged)?;
-    config.dry_run = arguments.dry_run;
+    config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
     let display = Display::new(global.quiet);
     let logging = Logging {
@@ -67,23 +67,34 @@ pub(crate) async fn execute(config: Config, start: Start, display: &Display) -> 
 }
 
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {
-    Ok(match arguments.resume.as_deref() {
-        None => Start::New,
-        Some(_) if arguments.dry_run => {
-            return Err(Failure::usage(
-                "--dry-run starts a run of its own; leave --resume out",
-            ));
-        }
-        Some("newest") => Start::Resume(None),
+    match arguments.join.as_deref() {
+        None => new_or_resumed(&arguments.crawl),
         Some(text) => {
-            let id: RunId = text.parse().map_err(|_| {
-                Failure::usage(format!(
-                    "`{text}` is not a run; --resume takes its number, or nothing for the newest"
-                ))
-            })?;
-            Start::Resume(Some(id))
+            let _id = run_number(text, "--join", "its number")?;
+            // Start::Join(id)
+            Err(Failure::could_not_run("not yet"))
         }
-    })
+    }
+}
+
+/// The start that the options ask for which `run` and `orchestrate` share.
+pub(super) fn new_or_resumed(arguments: &CrawlArguments) -> Result<Start, Failure> {
+    match arguments.resume.as_deref() {
+        None => Ok(Start::New),
+        Some(_) if arguments.dry_run => Err(Failure::usage(
+            "--dry-run starts a run of its own; leave --resume out",
+        )),
+        Some("newest") => Ok(Start::Resume(None)),
+        Some(text) => {
+            let id = run_number(text, "--resume", "its number, or nothing for the newest")?;
+            Ok(Start::Resume(Some(id)))
+        }
+    }
+}
+
+fn run_number(text: &str, flag: &str, takes: &str) -> Result<RunId, Failure> {
+    text.parse()
+        .map_err(|_| Failure::usage(format!("`{text}` is not a run; {flag} takes {takes}")))
 }
 
 /// Asking for more than the site tolerates is the user's decision, made knowingly. A stand-in tolerates all.
