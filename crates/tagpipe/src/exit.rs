@@ -30,7 +30,7 @@ pub(crate) enum Exit {
     LayoutChanged = 8,
     /// Interrupted by Ctrl-C (SIGINT).
     Interrupted = 130,
-    /// Interrupted by SIGTERM.
+    /// Interrupted by SIGTERM, or by SIGHUP, which a closed terminal sends.
     Terminated = 143,
 }
 

@@ -9,11 +9,13 @@ use crate::settings::Given;
 
 mod demo;
 mod inspect;
+mod orchestrate;
 mod run;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use inspect::{AuditArguments, RetryArguments, RunsArguments, StatusArguments};
-pub(crate) use run::{DoctorArguments, ProbeArguments, RunArguments, RunCommand};
+pub(crate) use orchestrate::OrchestrateArguments;
+pub(crate) use run::{CrawlArguments, DoctorArguments, ProbeArguments, RunArguments, RunCommand};
 
 /// Reads the TAG population report: how many copies of each card got which grade, and every certificate.
 #[derive(Debug, Parser)]
@@ -107,6 +109,8 @@ impl GlobalArguments {
 pub(crate) enum Command {
     /// Read the report with one runner: discover and read all levels, to the end or to a budget
     Run(Box<RunArguments>),
+    /// Read the report with many runners on one run: start, watch, replace, sum up
+    Orchestrate(Box<OrchestrateArguments>),
     /// Start the embedded demo site, read all of it into SQLite and show what came out
     Demo(DemoArguments),
     /// Start the demo site alone

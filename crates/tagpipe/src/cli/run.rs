@@ -6,31 +6,59 @@ use clap::{Args, Subcommand};
 
 use crate::settings::Given;
 
-#[derive(Debug, Default, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:
-  tagpipe run --categories Baseball,Hockey --delay 1.5
-  tagpipe run --year-filter 1986-1989,1996 --set-filter 'Topps*'
-  tagpipe run --start-from card                   read the sets that the database knows, not the levels above
-  tagpipe run --max-pages 500                     stop after 500 page reads; --resume goes on
-  tagpipe run --dry-run --max-pages 20            write nothing, show what would be written
-
-Exit codes:
+/// The codes that a run ends with, for the help of every command that makes one.
+const EXIT_CODES: &str = "Exit codes:
     0  all read and the sums agree      5  a budget ended it
     1  could not run                    6  the site kept refusing
     2  wrong usage or setting           7  the database went away
     3  finished, some pages failed      8  the layout no longer fits the profile
     4  all read, but sums disagree      130, 143  interrupted
-After 3 to 7, 130 and 143 the state is kept and `--resume` goes on.")]
+After 3 to 7, 130 and 143 the state is kept and `--resume` goes on.";
+
+/// `examples`, then the exit codes.
+pub(super) fn with_exit_codes(examples: &str) -> String {
+    format!("{examples}\n\n{EXIT_CODES}")
+}
+
+#[derive(Debug, Default, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = with_exit_codes("Examples:
+  tagpipe run --categories Baseball,Hockey --delay 1.5
+  tagpipe run --year-filter 1986-1989,1996 --set-filter 'Topps*'
+  tagpipe run --start-from card                   read the sets that the database knows, not the levels above
+  tagpipe run --max-pages 500                     stop after 500 page reads; --resume goes on
+  tagpipe run --dry-run --max-pages 20            write nothing, show what would be written
+  tagpipe run --join 12                           help the runners of run 12"))]
 pub(crate) struct RunArguments {
     #[command(subcommand)]
     pub(crate) command: Option<RunCommand>,
     #[command(flatten)]
+    pub(crate) crawl: CrawlArguments,
+    /// Join the runners of a run that is under way, e.g. on another machine
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["resume", "dry_run", "start_from"])]
+    pub(crate) join: Option<String>,
+    /// Name of this runner in logs and audit trail [default: generated]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runner_id: Option<String>,
+}
+
+impl RunArguments {
+    pub(crate) fn given(&self) -> Vec<Given<'_>> {
+        let mut given = self.crawl.given();
+        given.push(("runner_id", "--runner-id", self.runner_id.as_deref()));
+        given
+    }
+}
+
+/// How a run is made: the same for one runner and for many.
+#[derive(Debug, Default, Args)]
+pub(crate) struct CrawlArguments {
+    #[command(flatten)]
     pub(crate) site: SiteArguments,
-    /// Pages in hand at a time [default: 3]
+    /// Pages that a runner has in hand at a time [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<String>,
-    /// Least time between two requests of this runner, in seconds; 0 means no pause of its own [default: 1.0]
+    /// Least time between two requests of a runner, in seconds; 0 means no pause of its own [default: 1.0]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) delay: Option<String>,
     /// Further reads of a page that failed [default: 3]
@@ -45,9 +73,6 @@ pub(crate) struct RunArguments {
     /// Level to begin with: category, year, set, card or graderows; its parents come from the database [default: category]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) start_from: Option<String>,
-    /// Name of this runner in logs and audit trail [default: generated]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) runner_id: Option<String>,
     /// Go on with a run that did not come to its end [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
     pub(crate) resume: Option<String>,
@@ -59,7 +84,7 @@ pub(crate) struct RunArguments {
     pub(crate) max_duration: Option<String>,
 }
 
-impl RunArguments {
+impl CrawlArguments {
     pub(crate) fn given(&self) -> Vec<Given<'_>> {
         let mut given = self.site.given();
         given.extend([
@@ -68,7 +93,6 @@ impl RunArguments {
             ("max_retries", "--max-retries", self.max_retries.as_deref()),
             ("retry_backoff", "--retry-backoff", self.retry_backoff.as_deref()),
             ("start_from", "--start-from", self.start_from.as_deref()),
-            ("runner_id", "--runner-id", self.runner_id.as_deref()),
             ("max_pages", "--max-pages", self.max_pages.as_deref()),
             ("max_duration", "--max-duration", self.max_duration.as_deref()),
         ]);

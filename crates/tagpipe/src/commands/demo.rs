@@ -14,7 +14,7 @@ use url::Url;
 use super::run::{Ended, execute};
 use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
-use crate::logging;
+use crate::logging::{self, Logging};
 use crate::output::say;
 use crate::report::{Display, grouped, print_summary};
 use crate::settings::{Merged, database_url, log_format, log_level};
@@ -28,7 +28,13 @@ const RENDERED_PAGES: u64 = 60;
 pub(crate) async fn demo(global: &GlobalArguments, arguments: &DemoArguments) -> Result<Exit, Failure> {
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
     let display = Display::new(global.quiet);
-    logging::start(log_level(&merged)?, log_format(&merged)?, true, display.bars());
+    let logging = Logging {
+        level: log_level(&merged)?,
+        format: log_format(&merged)?,
+        is_quiet: true,
+        runner_id: None,
+    };
+    logging::start(logging, display.bars());
     let is_quiet = global.quiet || global.json;
     let database = match global.database_url {
         Some(_) => database_url(&merged)?,

@@ -8,6 +8,7 @@ pub(crate) mod demo_site;
 pub(crate) mod doctor;
 mod looking;
 pub(crate) mod manual;
+pub(crate) mod orchestrate;
 pub(crate) mod probe;
 pub(crate) mod profile;
 pub(crate) mod retry;

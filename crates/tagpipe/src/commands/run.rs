@@ -5,11 +5,11 @@ use std::time::Duration;
 use tagpipe_core::profile::PaceAdvice;
 use tagpipe_engine::{Config, Pipeline, Shutdown, Start, StopRequest, Summary};
 use tagpipe_store::contract::RunId;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{GlobalArguments, RunArguments};
+use crate::cli::{CrawlArguments, GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
-use crate::logging;
+use crate::logging::{self, Logging};
 use crate::report::{Display, print_summary};
 use crate::settings::{Merged, log_format, log_level, run_config};
 
@@ -20,15 +20,16 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let merged = Merged::load(global.config.as_deref(), &given)?;
     let start = start(arguments)?;
     let mut config = run_config(&merged)?;
-    config.dry_run = arguments.dry_run;
+    config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
     let display = Display::new(global.quiet);
-    logging::start(
-        log_level(&merged)?,
-        log_format(&merged)?,
-        global.quiet,
-        display.bars(),
-    );
+    let logging = Logging {
+        level: log_level(&merged)?,
+        format: log_format(&merged)?,
+        is_quiet: global.quiet,
+        runner_id: Some(&config.run.runner_id),
+    };
+    logging::start(logging, display.bars());
     for note in merged.notes() {
         tracing::warn!("{note}");
     }
@@ -42,7 +43,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
 /// A run that came to a summary.
 pub(crate) struct Ended {
     pub(crate) summary: Summary,
-    /// Whether SIGTERM rather than Ctrl-C stopped it.
+    /// Whether SIGTERM or SIGHUP rather than Ctrl-C stopped it.
     pub(crate) terminated: bool,
 }
 
@@ -66,23 +67,34 @@ pub(crate) async fn execute(config: Config, start: Start, display: &Display) -> 
 }
 
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {
-    Ok(match arguments.resume.as_deref() {
-        None => Start::New,
-        Some(_) if arguments.dry_run => {
-            return Err(Failure::usage(
-                "--dry-run starts a run of its own; leave --resume out",
-            ));
-        }
-        Some("newest") => Start::Resume(None),
+    match arguments.join.as_deref() {
+        None => new_or_resumed(&arguments.crawl),
         Some(text) => {
-            let id: RunId = text.parse().map_err(|_| {
-                Failure::usage(format!(
-                    "`{text}` is not a run; --resume takes its number, or nothing for the newest"
-                ))
-            })?;
-            Start::Resume(Some(id))
+            let _id = run_number(text, "--join", "its number")?;
+            // Start::Join(id)
+            Err(Failure::could_not_run("not yet"))
         }
-    })
+    }
+}
+
+/// The start that the options ask for which `run` and `orchestrate` share.
+pub(super) fn new_or_resumed(arguments: &CrawlArguments) -> Result<Start, Failure> {
+    match arguments.resume.as_deref() {
+        None => Ok(Start::New),
+        Some(_) if arguments.dry_run => Err(Failure::usage(
+            "--dry-run starts a run of its own; leave --resume out",
+        )),
+        Some("newest") => Ok(Start::Resume(None)),
+        Some(text) => {
+            let id = run_number(text, "--resume", "its number, or nothing for the newest")?;
+            Ok(Start::Resume(Some(id)))
+        }
+    }
+}
+
+fn run_number(text: &str, flag: &str, takes: &str) -> Result<RunId, Failure> {
+    text.parse()
+        .map_err(|_| Failure::usage(format!("`{text}` is not a run; {flag} takes {takes}")))
 }
 
 /// Asking for more than the site tolerates is the user's decision, made knowingly. A stand-in tolerates all.
@@ -102,11 +114,14 @@ fn was_terminated() -> bool {
     TERMINATED.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-/// Turns each Ctrl-C or SIGTERM into a request to stop.
+/// Turns each Ctrl-C, SIGTERM or SIGHUP into a request to stop.
 async fn listen_for_signals(shutdown: Shutdown) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let hangup = hangup();
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        hangup,
+    ) else {
         tracing::warn!("signals cannot be listened for; stopping at once loses nothing either");
         return;
     };
@@ -114,12 +129,43 @@ async fn listen_for_signals(shutdown: Shutdown) {
         let by_term = tokio::select! {
             _ = interrupt.recv() => false,
             _ = terminate.recv() => true,
+            () = next(hangup.as_mut()) => true,
         };
         TERMINATED.store(by_term, std::sync::atomic::Ordering::Relaxed);
         shutdown.request();
         if shutdown.requested() == StopRequest::Graceful {
             tracing::warn!("stopping: finishing the pages in hand (once more to stop at once)");
         }
+    }
+}
+
+/// The signal of a terminal that was closed, unless it was to be ignored, as by `nohup`: to listen would undo that.
+fn hangup() -> std::io::Result<Option<Signal>> {
+    match std::fs::read_to_string("/proc/self/status") {
+        Ok(status) if !ignores_hangup(&status) => signal(SignalKind::hangup()).map(Some),
+        // Where it cannot be told, what the process was started with stays in force.
+        _ => Ok(None),
+    }
+}
+
+/// Whether a process with this `/proc/PID/status` ignores SIGHUP. `SigIgn` is a hexadecimal mask whose lowest bit is
+/// signal 1 (proc(5)).
+fn ignores_hangup(status: &str) -> bool {
+    let hangup = 1_u64 << (SignalKind::hangup().as_raw_value() - 1);
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & hangup != 0)
+}
+
+/// Waits for a signal; for ever if it is not listened for.
+async fn next(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -133,5 +179,25 @@ pub(crate) async fn wait_for_signal() -> Exit {
     tokio::select! {
         _ = interrupt.recv() => Exit::Interrupted,
         _ = terminate.recv() => Exit::Terminated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_hangup_is_seen_in_the_mask() {
+        for (mask, expected) in [
+            ("0000000000000000", false),
+            ("0000000000000001", true),
+            ("0000000000001000", false),
+            ("0000000000001001", true),
+            ("rubbish", false),
+        ] {
+            let status = format!("Name:\ttagpipe\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+            assert_eq!(ignores_hangup(&status), expected, "{mask}");
+        }
+        assert!(!ignores_hangup(""));
     }
 }

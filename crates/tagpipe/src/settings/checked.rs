@@ -1,6 +1,6 @@
 //! From texts to checked values. Every wrong value names itself, where it was set, and what would be right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -77,6 +77,55 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     })
 }
 
+/// What the orchestrator needs besides what `run` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrchestratorSettings {
+    /// Runners that work at a time, 1 to 64.
+    pub(crate) num_runners: usize,
+    /// Time between two looks at the runners.
+    pub(crate) check_interval: Duration,
+    /// Where the runners work: a folder, absolute.
+    pub(crate) working_directory: PathBuf,
+    /// What is started as a runner: an absolute path or a name on the search path; `None` for this executable.
+    pub(crate) runner_path: Option<PathBuf>,
+    /// Bytes; a runner that uses more is replaced.
+    pub(crate) runner_memory_max: u64,
+}
+
+/// Bytes of a MiB.
+const MIB: u64 = 1024 * 1024;
+
+/// Checks everything that `orchestrate` needs and `run` does not.
+pub(crate) fn orchestrator_settings(merged: &Merged) -> Result<OrchestratorSettings, Failure> {
+    Ok(OrchestratorSettings {
+        num_runners: number(merged, "num_runners", 1..=64)? as usize,
+        check_interval: seconds(merged, "check_interval", 0.1..=3600.0)?,
+        working_directory: merged
+            .get("working_directory")
+            .map(|folder| Path::new(&folder.text))
+            .filter(|folder| folder.is_dir())
+            .and_then(|folder| std::path::absolute(folder).ok())
+            .ok_or_else(|| merged.wrong("working_directory"))?,
+        runner_path: runner_path(merged)?,
+        runner_memory_max: u64::from(number(merged, "runner_memory_max", 64..=1_048_576)?) * MIB,
+    })
+}
+
+/// A path is made absolute, because runners may work in another folder; a name is left to the search path.
+fn runner_path(merged: &Merged) -> Result<Option<PathBuf>, Failure> {
+    let Some(Sourced { text, .. }) = merged.get("runner_path") else {
+        return Ok(None);
+    };
+    if !text.is_empty() && !text.contains('/') {
+        return Ok(Some(PathBuf::from(text)));
+    }
+    Some(Path::new(text))
+        .filter(|file| file.is_file())
+        .and_then(|file| std::path::absolute(file).ok())
+        .map(Some)
+        .ok_or_else(|| merged.wrong("runner_path"))
+}
+
 /// Where the data is: `database_url`, else `POSTGRES_*`, else `tagpipe.db` in this folder.
 pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
     if let Some(Sourced { text, origin }) = merged.get("database_url") {
@@ -87,7 +136,8 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
     let Some(host) = merged.postgres("HOST") else {
         return Ok(DatabaseUrl::Sqlite(PathBuf::from("tagpipe.db")));
     };
-    let part = |name: &str| merged.postgres(name).map(|part| part.text.as_str());
+    // The URL encodes what has a meaning of its own in it, but takes a `%` for the beginning of something encoded.
+    let part = |name: &str| merged.postgres(name).map(|part| part.text.replace('%', "%25"));
     let mut url = Url::parse("postgres://localhost").map_err(|error| Failure::usage(error.to_string()))?;
     let wrong = |what: &str, given: &Sourced| {
         Failure::usage(format!(
@@ -103,11 +153,11 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
             .map_err(|_| wrong("port; it takes a number up to 65535", port))?;
         url.set_port(Some(number)).map_err(|()| wrong("port", port))?;
     }
-    let user = part("USER").unwrap_or("postgres");
-    url.set_username(user).map_err(|()| wrong("user", host))?;
-    url.set_password(part("PASSWORD"))
+    let user = part("USER").unwrap_or_else(|| "postgres".to_owned());
+    url.set_username(&user).map_err(|()| wrong("user", host))?;
+    url.set_password(part("PASSWORD").as_deref())
         .map_err(|()| wrong("password", host))?;
-    url.set_path(part("DB").unwrap_or(user));
+    url.set_path(&part("DB").unwrap_or(user));
     Ok(DatabaseUrl::Postgres(url))
 }
 
@@ -297,4 +347,46 @@ fn check_schedule(merged: &Merged) -> Result<(), Failure> {
     text.parse::<croner::Cron>()
         .map_err(|_| merged.wrong("schedule"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the orchestrator needs, with these flags.
+    fn orchestrator(flags: &[(&'static str, &str)]) -> OrchestratorSettings {
+        let mut merged = Merged::default();
+        merged.add_defaults();
+        for (key, text) in flags {
+            merged.add_flags(&[(*key, "--flag", Some(*text))]);
+        }
+        orchestrator_settings(&merged).expect("right settings")
+    }
+
+    #[test]
+    fn the_orchestrator_has_defaults_for_all_it_needs() {
+        assert_eq!(
+            orchestrator(&[]),
+            OrchestratorSettings {
+                num_runners: 3,
+                check_interval: Duration::from_secs(10),
+                working_directory: std::env::current_dir().expect("a folder"),
+                runner_path: None,
+                runner_memory_max: 2_147_483_648,
+            }
+        );
+    }
+
+    #[test]
+    fn a_runners_path_does_not_depend_on_its_folder_and_a_name_is_left_to_the_search_path() {
+        let here = std::env::current_dir().expect("a folder");
+        for (given, expected) in [
+            ("src/main.rs", here.join("src/main.rs")),
+            ("/bin/sh", PathBuf::from("/bin/sh")),
+            ("tagpipe", PathBuf::from("tagpipe")),
+        ] {
+            let settings = orchestrator(&[("runner_path", given)]);
+            assert_eq!(settings.runner_path, Some(expected), "{given}");
+        }
+    }
 }

@@ -146,6 +146,21 @@ pub(crate) const KNOWN: &[Known] = &[
     ),
     known("database_patience", None, Some("60"), "seconds from 1 to 86400"),
     known("lease_term", None, Some("30"), "seconds from 1 to 3600"),
+    known("num_runners", None, Some("3"), "a whole number from 1 to 64"),
+    known("check_interval", None, Some("10.0"), "seconds from 0.1 to 3600"),
+    known("working_directory", None, Some("."), "a folder that exists"),
+    known(
+        "runner_path",
+        None,
+        None,
+        "an executable that exists, or the name of one on the search path; this one if it is not set",
+    ),
+    known(
+        "runner_memory_max",
+        None,
+        Some("2048"),
+        "MiB from 64 to 1048576; a runner that uses more is replaced",
+    ),
 ];
 
 /// The setting with this key.

@@ -1,11 +1,18 @@
 //! Settings, in two stages: texts from five sources, merged (flags, environment, `.env`, `tagpipe.toml`,
 //! defaults), each remembering where it came from; then checked values, built once.
+//!
+//! A runner that an orchestrator started has two sources: what the orchestrator hands down, and its flags.
 
 mod checked;
 mod dot_env;
+mod handed_down;
 mod known;
 mod sources;
 
-pub(crate) use checked::{LogFormat, database_url, log_format, log_level, parse_time, run_config, time_zone};
+pub(crate) use checked::{
+    LogFormat, OrchestratorSettings, database_url, log_format, log_level, orchestrator_settings, parse_time,
+    run_config, time_zone,
+};
+pub(crate) use handed_down::HANDED_DOWN;
 pub(crate) use known::KNOWN;
 pub(crate) use sources::{Given, Merged, Shown};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tagpipe_store::DatabaseUrl;
 
 use super::dot_env;
+use super::handed_down::HANDED_DOWN;
 use super::known::{self, KNOWN};
 use crate::exit::Failure;
 
@@ -21,6 +22,8 @@ pub(crate) enum Origin {
     Environment(String),
     DotEnv(String),
     File(PathBuf, String),
+    /// By the orchestrator that started this runner.
+    HandedDown,
     Default,
 }
 
@@ -31,6 +34,7 @@ impl fmt::Display for Origin {
             Origin::Environment(name) => write!(f, "environment variable {name}"),
             Origin::DotEnv(name) => write!(f, "{name} in .env"),
             Origin::File(path, key) => write!(f, "{key} in {}", path.display()),
+            Origin::HandedDown => f.write_str("the orchestrator"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -72,18 +76,20 @@ pub(crate) struct Shown {
 const POSTGRES_PARTS: [&str; 5] = ["USER", "PASSWORD", "DB", "HOST", "PORT"];
 
 impl Merged {
-    /// Reads and merges all sources.
+    /// Reads and merges all sources. What an orchestrator handed down takes the place of file, `.env` and environment,
+    /// which it has read itself, perhaps in another folder.
     pub(crate) fn load(config: Option<&Path>, given: &[Given<'_>]) -> Result<Merged, Failure> {
         let mut merged = Merged::default();
         merged.add_defaults();
+        if let Some(handed_down) = std::env::var_os(HANDED_DOWN).filter(|text| !text.is_empty()) {
+            merged.add_handed_down(&handed_down.to_string_lossy())?;
+            merged.add_flags(given);
+            return Ok(merged);
+        }
         merged.add_file(config)?;
         merged.add_dot_env()?;
         merged.add_environment()?;
-        for (key, flag, text) in given {
-            if let Some(text) = text {
-                merged.set(key, text, Origin::Flag(flag));
-            }
-        }
+        merged.add_flags(given);
         merged.note_what_is_not_in_effect();
         Ok(merged)
     }
@@ -112,7 +118,15 @@ impl Merged {
         }
     }
 
-    fn set(&mut self, key: &'static str, text: &str, origin: Origin) {
+    /// The settings that were set anywhere, by key.
+    pub(super) fn set_anywhere(&self) -> impl Iterator<Item = (&'static str, &Sourced)> {
+        self.values
+            .iter()
+            .filter(|(_, value)| value.origin != Origin::Default)
+            .map(|(key, value)| (*key, value))
+    }
+
+    pub(super) fn set(&mut self, key: &'static str, text: &str, origin: Origin) {
         self.values.insert(
             key,
             Sourced {
@@ -122,7 +136,7 @@ impl Merged {
         );
     }
 
-    fn add_defaults(&mut self) {
+    pub(super) fn add_defaults(&mut self) {
         for known in KNOWN {
             if let Some(default) = known.default {
                 self.set(known.key, default, Origin::Default);
@@ -130,7 +144,15 @@ impl Merged {
         }
     }
 
-    fn add_file(&mut self, config: Option<&Path>) -> Result<(), Failure> {
+    pub(super) fn add_flags(&mut self, given: &[Given<'_>]) {
+        for (key, flag, text) in given {
+            if let Some(text) = text {
+                self.set(key, text, Origin::Flag(flag));
+            }
+        }
+    }
+
+    pub(super) fn add_file(&mut self, config: Option<&Path>) -> Result<(), Failure> {
         let path = config.unwrap_or_else(|| Path::new("tagpipe.toml"));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -192,7 +214,7 @@ impl Merged {
 
     /// An empty variable counts as not set, as compose files write them. `…_FILE` names a file that holds the value,
     /// as container platforms hand out secrets.
-    fn add_variable(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), Failure> {
+    pub(super) fn add_variable(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), Failure> {
         if text.trim().is_empty() {
             return Ok(());
         }

@@ -166,9 +166,15 @@ impl Rig {
 
     /// The program with these arguments in its folder and a clean environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tagpipe"));
+        self.command_by(&[], arguments)
+    }
+
+    /// The same, started by `starter`: a program with options that becomes what follows them.
+    fn command_by(&self, starter: &[&str], arguments: &[&str]) -> Command {
+        let words = [starter, &[env!("CARGO_BIN_EXE_tagpipe")], arguments].concat();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .current_dir(self.folder())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -184,6 +190,11 @@ impl Rig {
 
     /// Starts `tagpipe run` on the site; `arguments` take the place of the rig's own.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_by(&[], arguments)
+    }
+
+    /// The same, started by a program with options that becomes what follows them, such as `env`.
+    pub(crate) fn start_by(&self, starter: &[&str], arguments: &[&str]) -> Running {
         let url = match self.database_url() {
             DatabaseUrl::Postgres(url) => url.to_string(),
             _ => "sqlite:tagpipe.db".to_owned(),
@@ -206,7 +217,7 @@ impl Rig {
         }
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        Running::start(self.command(&all))
+        Running::start(self.command_by(starter, &all))
     }
 
     /// Runs `tagpipe run` on the site to its end.
@@ -393,7 +404,7 @@ impl Running {
         Running { pid, stderr, ending }
     }
 
-    /// Sends a signal: `INT`, `TERM`, `KILL`.
+    /// Sends a signal: `INT`, `TERM`, `HUP`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .arg(format!("-{name}"))

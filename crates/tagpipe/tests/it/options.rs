@@ -351,6 +351,34 @@ async fn the_runner_is_named_in_the_audit_trail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_log_line_tells_its_runner() {
+    let rig = Rig::new(site()).await;
+    let arguments = [
+        "--runner-id",
+        "runner_1",
+        "--log-level",
+        "DEBUG",
+        "--max-pages",
+        "3",
+    ];
+    let people = rig.run(&arguments).await;
+    people.summary(5);
+    assert!(people.stderr.lines().count() >= 2, "{}", people.stderr);
+    for line in people.stderr.lines() {
+        assert!(line.ends_with(" runner_id=runner_1"), "{line}");
+    }
+    let programs = rig
+        .run(&[&arguments[..], &["--log-format", "json"]].concat())
+        .await;
+    programs.summary(5);
+    assert!(programs.stderr.lines().count() >= 2, "{}", programs.stderr);
+    for line in programs.stderr.lines() {
+        let event: Value = serde_json::from_str(line).expect(line);
+        assert_eq!(event["runner_id"], "runner_1", "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_level_is_the_level_of_the_audit_trail() {
     let mut config = DemoConfig { pages: 60, ..site() };
     config.faults.cut_off = 0.1;

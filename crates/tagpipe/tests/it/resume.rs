@@ -115,7 +115,9 @@ async fn postgres_holds_the_site_after_a_crawl_killed_fifteen_times() {
 
 async fn a_graceful_stop(signal: &str, code: i32) {
     let rig = Rig::new(unhurried(200, 30)).await;
-    let running = rig.start(&[]);
+    // Whatever the tests themselves ignore.
+    let heeding = format!("--default-signal={signal}");
+    let running = rig.start_by(&["env", &heeding], &[]);
     rig.wait_for_documents(30).await;
     running.signal(signal).await;
     let at_signal = rig.documents().len();
@@ -150,6 +152,22 @@ async fn ctrl_c_finishes_the_pages_in_hand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_the_pages_in_hand() {
     a_graceful_stop("TERM", 143).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_terminal_finishes_the_pages_in_hand() {
+    a_graceful_stop("HUP", 143).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_terminal_means_nothing_to_what_nohup_started() {
+    let rig = Rig::new(unhurried(60, 30)).await;
+    // As `nohup` does, which would also take the output away.
+    let running = rig.start_by(&["env", "--ignore-signal=HUP"], &[]);
+    rig.wait_for_documents(10).await;
+    running.signal("HUP").await;
+    running.ended().await.summary(0);
+    rig.assert_equals_truth().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,16 @@
 //! Settings: where they come from, which wins, and what is said of a wrong one.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use sea_orm::EntityTrait;
+use serde_json::Value;
 use tagpipe_demo::DemoConfig;
 use tagpipe_store::entities::runs;
 
-use crate::harness::{Rig, Running};
+use crate::harness::{Ended, Rig, Running};
 
 async fn small() -> Rig {
     Rig::new(DemoConfig {
@@ -21,6 +24,16 @@ async fn small() -> Rig {
 async fn check(rig: &Rig, arguments: &[&str], words: &[&str]) {
     let before = rig.files();
     let ended = rig.run(arguments).await;
+    assert_refused(rig, arguments, words, &before, &ended);
+}
+
+fn assert_refused(
+    rig: &Rig,
+    arguments: &[&str],
+    words: &[&str],
+    before: &BTreeMap<PathBuf, Vec<u8>>,
+    ended: &Ended,
+) {
     let said = ended.failure(2);
     for word in words {
         assert!(
@@ -96,11 +109,101 @@ async fn a_wrong_flag_names_itself_and_what_would_be_right() {
         (&["--resume", "abc"], &["`abc`", "--resume"]),
         (&["--dry-run", "--resume"], &["--dry-run", "--resume"]),
         (&["--dry-run", "--resume", "1"], &["--dry-run", "--resume"]),
+        (&["--join", "newest"], &["`newest`", "--join", "its number"]),
+        (&["--join", "1", "--resume"], &["--join", "--resume"]),
+        (&["--join", "1", "--dry-run"], &["--join", "--dry-run"]),
+        (
+            &["--join", "1", "--start-from", "card"],
+            &["--join", "--start-from"],
+        ),
         (&["--concurency", "3"], &["--concurency", "--concurrency"]),
     ];
     for (arguments, words) in cases {
         check(&rig, arguments, words).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_flag_of_the_orchestrator_names_itself_and_what_would_be_right() {
+    let rig = small().await;
+    rig.write("file", "");
+    let before = rig.files();
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["--num-runners", "0"],
+            &["`0`", "num_runners", "--num-runners", "from 1 to 64"],
+        ),
+        (&["--num-runners", "65"], &["`65`", "--num-runners"]),
+        (
+            &["--check-interval", "0.05"],
+            &["`0.05`", "--check-interval", "from 0.1 to 3600"],
+        ),
+        (
+            &["--working-directory", "no-such-folder"],
+            &["`no-such-folder`", "--working-directory", "a folder that exists"],
+        ),
+        (
+            &["--working-directory", "file"],
+            &["`file`", "--working-directory"],
+        ),
+        (&["--working-directory", ""], &["``", "--working-directory"]),
+        (
+            &["--runner-path", "./no-such-file"],
+            &["`./no-such-file`", "--runner-path", "an executable that exists"],
+        ),
+        (&["--runner-path", "./"], &["`./`", "--runner-path"]),
+        (
+            &["--runner-memory-max", "32"],
+            &["`32`", "--runner-memory-max", "MiB from 64"],
+        ),
+        (&["--concurrency", "0"], &["`0`", "--concurrency"]),
+        (&["--resume", "abc"], &["`abc`", "--resume"]),
+        (&["--dry-run", "--resume"], &["--dry-run", "--resume"]),
+        (&["--join", "1"], &["--join"]),
+        (&["--runner-id", "me"], &["--runner-id"]),
+    ];
+    for (arguments, words) in cases {
+        let ended = rig.tagpipe(&[&["orchestrate"], *arguments].concat()).await;
+        assert_refused(&rig, arguments, words, &before, &ended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_looks_at_what_its_orchestrator_hands_down_and_at_its_flags() {
+    let mut rig = small().await;
+    rig.write("tagpipe.toml", "concurrency = 0\n");
+    rig.write(".env", "PIPELINE_MAX_RETRIES=many\n");
+    rig.set_variable("PIPELINE_DELAY", "fast");
+    rig.set_variable(
+        "TAGPIPE_HANDED_DOWN",
+        "{\"concurrency\": \"2\", \"database_url\": \"postgres://tag:hunter2@db/tag\"}",
+    );
+    let ended = rig
+        .tagpipe(&["config", "show", "--log-level", "DEBUG", "--json"])
+        .await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
+    let shown: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    for (key, value, origin) in [
+        ("concurrency", "2", "the orchestrator"),
+        ("database_url", "postgres://tag:***@db/tag", "the orchestrator"),
+        ("max_retries", "3", "default"),
+        ("delay", "1.0", "default"),
+        ("log_level", "DEBUG", "--log-level"),
+    ] {
+        let settings = shown["settings"].as_array().expect("settings");
+        let setting = settings.iter().find(|setting| setting["key"] == key).expect(key);
+        assert_eq!(setting["value"], value, "{key}");
+        assert_eq!(setting["origin"], origin, "{key}");
+    }
+    rig.set_variable("TAGPIPE_HANDED_DOWN", "\"hunter2\"");
+    let ended = rig.run(&[]).await;
+    assert!(
+        ended.failure(2).contains("TAGPIPE_HANDED_DOWN"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
