@@ -44,7 +44,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             Some(RunCommand::Show { run }) => commands::runs::show(&global, run).await,
             None => commands::run::run(&global, &arguments).await,
         },
-        Command::Orchestrate(arguments) => commands::orchestrate::orchestrate(&global, &arguments),
+        Command::Orchestrate(arguments) => commands::orchestrate::orchestrate(&global, &arguments).await,
         Command::Demo(arguments) => commands::demo::demo(&global, &arguments).await,
         Command::DemoSite(arguments) => commands::demo_site::demo_site(&global, &arguments).await,
         Command::Status(arguments) => commands::status::status(&global, &arguments).await,

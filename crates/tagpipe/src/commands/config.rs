@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::GlobalArguments;
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, print, print_json, width};
-use crate::settings::{Merged, Shown, database_url, orchestrator_settings, run_config};
+use crate::settings::{Merged, Shown, database_url, run_config, runners_settings};
 
 /// Shows all settings, or those that differ from the defaults, and complains about wrong ones.
 pub(crate) fn show(global: &GlobalArguments, changed: bool) -> Result<Exit, Failure> {
@@ -25,7 +25,7 @@ pub(crate) fn show(global: &GlobalArguments, changed: bool) -> Result<Exit, Fail
     }
     // Shown first, so that a wrong value can be seen in its place.
     run_config(&merged)?;
-    orchestrator_settings(&merged)?;
+    runners_settings(&merged)?;
     Ok(Exit::Done)
 }
 

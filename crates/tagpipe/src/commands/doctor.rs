@@ -22,7 +22,7 @@ use url::Url;
 use crate::cli::{DoctorArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{duration, harmless, print, print_json};
-use crate::settings::{Merged, database_url, orchestrator_settings, run_config, time_zone};
+use crate::settings::{Merged, database_url, run_config, runners_settings, time_zone};
 
 /// Difference of two clocks, in seconds, that is worth a word.
 const CLOCK_TOLERANCE_S: f64 = 5.0;
@@ -75,7 +75,7 @@ pub(crate) async fn doctor(global: &GlobalArguments, arguments: &DoctorArguments
     given.extend(arguments.site.given());
     let merged = Merged::load(global.config.as_deref(), &given)?;
     let mut findings = Vec::new();
-    let checked = run_config(&merged).and_then(|config| orchestrator_settings(&merged).map(|_| config));
+    let checked = run_config(&merged).and_then(|config| runners_settings(&merged).map(|_| config));
     let config = match checked {
         Ok(config) => config,
         Err(failure) => {

@@ -58,11 +58,10 @@ pub(crate) async fn execute(config: Config, start: Start, display: &Display) -> 
     let outcome = pipeline.run(start, &shutdown).await;
     watching.stop().await;
     pipeline.close().await;
-    let terminated = shutdown.requested() != StopRequest::None && was_terminated();
     signals.abort();
     Ok(Ended {
         summary: outcome?,
-        terminated,
+        terminated: was_terminated(),
     })
 }
 
@@ -70,9 +69,8 @@ fn start(arguments: &RunArguments) -> Result<Start, Failure> {
     match arguments.join.as_deref() {
         None => new_or_resumed(&arguments.crawl),
         Some(text) => {
-            let _id = run_number(text, "--join", "its number")?;
-            // Start::Join(id)
-            Err(Failure::could_not_run("not yet"))
+            let id = run_number(text, "--join", "its number")?;
+            Ok(Start::Join(id))
         }
     }
 }
@@ -98,7 +96,7 @@ fn run_number(text: &str, flag: &str, takes: &str) -> Result<RunId, Failure> {
 }
 
 /// Asking for more than the site tolerates is the user's decision, made knowingly. A stand-in tolerates all.
-fn warn_of_pace(asked: Duration, advised: &PaceAdvice) {
+pub(super) fn warn_of_pace(asked: Duration, advised: &PaceAdvice) {
     if asked < advised.interval {
         tracing::warn!(
             "the pace asked for ({:.1} s a request) is faster than what the site tolerates ({}); it may block you",
@@ -110,12 +108,12 @@ fn warn_of_pace(asked: Duration, advised: &PaceAdvice) {
 
 static TERMINATED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-fn was_terminated() -> bool {
+pub(super) fn was_terminated() -> bool {
     TERMINATED.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Turns each Ctrl-C, SIGTERM or SIGHUP into a request to stop.
-async fn listen_for_signals(shutdown: Shutdown) {
+pub(super) async fn listen_for_signals(shutdown: Shutdown) {
     let hangup = hangup();
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
         signal(SignalKind::interrupt()),

@@ -11,7 +11,7 @@ use super::run::wait_for_signal;
 use crate::cli::{GlobalArguments, StatusArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, cut, duration, harmless, print, print_json, width};
-use crate::report::{grouped, resume_command};
+use crate::report::{at_work, brake_in_words, grouped, resume_command};
 
 /// Shows the state of the database, once or again and again.
 pub(crate) async fn status(global: &GlobalArguments, arguments: &StatusArguments) -> Result<Exit, Failure> {
@@ -109,20 +109,16 @@ pub(super) fn run_in_words(status: &RunStatus) -> String {
         levels.row(&cells);
     }
     text.push_str(&levels.render(width()));
-    for runner in &status.processes {
-        let seen = match runner.state.as_str() {
-            "running" => format!("last heard of {} ago", duration(runner.silent_s)),
-            state => state.to_owned(),
-        };
+    if let Some(orchestrator) = status.orchestrator.as_ref().filter(|one| one.is_running) {
         text.push_str(&format!(
-            "{} on {} (process {}): {} pages, {} requests, {seen}\n",
-            harmless(&runner.runner_id),
-            harmless(&runner.host),
-            runner.pid,
-            grouped(runner.pages_completed),
-            grouped(runner.requests)
+            "orchestrated by process {} on {} with {} runners, last heard of {} ago\n",
+            orchestrator.pid,
+            harmless(&orchestrator.host),
+            orchestrator.runners_wanted,
+            duration(orchestrator.silent_s)
         ));
     }
+    text.push_str(&at_work(&status.runners, width()));
     text.push_str(&pace_in_words(status));
     text.lines().map(|line| cut(line, width()) + "\n").collect()
 }
@@ -137,17 +133,11 @@ fn pace_in_words(status: &RunStatus) -> String {
         ));
     }
     if !brake.is_open() {
-        text.push_str(&format!("brake: +{:.1} s a request", brake.extra.as_secs_f64()));
-        if !brake.blocked_for.is_zero() {
-            text.push_str(&format!(
-                ", no request for another {}",
-                duration(brake.blocked_for.as_secs_f64())
-            ));
-        }
+        let words = brake_in_words(brake);
         text.push_str(&format!(
-            ", {} refusals in a row ({})\n",
-            brake.refusals_in_row,
-            harmless(&brake.reason)
+            "{}, {} refusals in a row\n",
+            harmless(words.trim_start_matches(", ")),
+            brake.refusals_in_row
         ));
     }
     if let Some(left) = status.left_s {

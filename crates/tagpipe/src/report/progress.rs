@@ -1,14 +1,15 @@
 //! Progress: bars per level on a terminal, a line every few seconds elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tagpipe_core::model::PageKind;
-use tagpipe_engine::Progress;
+use tagpipe_engine::{Orchestration, Progress};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::runners;
 use super::summary::grouped;
 use crate::output::{cut, duration};
 
@@ -64,18 +65,42 @@ impl Display {
 
     /// Starts showing `progress`.
     pub(crate) fn watch(&self, progress: watch::Receiver<Progress>) -> Watching {
+        self.show(progress, picture, line)
+    }
+
+    /// Starts showing a run and its runners.
+    pub(crate) fn watch_runners(&self, orchestration: watch::Receiver<Orchestration>) -> Watching {
+        self.show(orchestration, runners::picture, runners::line)
+    }
+
+    /// Writes lines of other processes above the bars; `None` where there are no bars to be above of.
+    pub(crate) fn lines_above_bars(&self) -> Option<impl Fn(&str) + Send + Sync + 'static> {
+        let bars = self.bars.clone();
+        self.has_bars.then_some(move |line: &str| {
+            // If standard error is gone there is nobody to tell.
+            let _ = bars.suspend(|| writeln!(std::io::stderr(), "{line}"));
+        })
+    }
+
+    /// Shows a picture again and again on a terminal, or a line from time to time elsewhere.
+    fn show<T: Clone + Send + Sync + 'static>(
+        &self,
+        source: watch::Receiver<T>,
+        picture: fn(&T, usize) -> String,
+        line: fn(&T) -> String,
+    ) -> Watching {
         let (done, mut stopped) = watch::channel(false);
-        let mut view: Box<dyn FnMut(&Progress) + Send> = match (self.quiet, self.has_bars) {
+        let mut view: Box<dyn FnMut(&T) + Send> = match (self.quiet, self.has_bars) {
             (true, _) => Box::new(|_| {}),
-            (false, true) => bar_view(&self.bars),
-            (false, false) => Box::new(|progress| tracing::info!("{}", line(progress))),
+            (false, true) => screen(&self.bars, picture),
+            (false, false) => Box::new(move |shown| tracing::info!("{}", line(shown))),
         };
         let every = if self.has_bars { REDRAW } else { LINE_EVERY };
         let bars = self.bars.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    _ = tokio::time::sleep(every) => view(&progress.borrow().clone()),
+                    _ = tokio::time::sleep(every) => view(&source.borrow().clone()),
                     _ = stopped.changed() => break,
                 }
             }
@@ -87,12 +112,12 @@ impl Display {
 }
 
 /// All lines are drawn as one, so that whatever else is written never comes between them.
-fn bar_view(bars: &MultiProgress) -> Box<dyn FnMut(&Progress) + Send> {
+fn screen<T: 'static>(bars: &MultiProgress, picture: fn(&T, usize) -> String) -> Box<dyn FnMut(&T) + Send> {
     let screen = bars.add(ProgressBar::new_spinner());
     if let Ok(style) = ProgressStyle::with_template("{msg}") {
         screen.set_style(style);
     }
-    Box::new(move |progress| screen.set_message(picture(progress, terminal_width())))
+    Box::new(move |shown| screen.set_message(picture(shown, terminal_width())))
 }
 
 /// Columns of the terminal that progress is shown on.
@@ -125,7 +150,7 @@ fn picture(progress: &Progress, width: usize) -> String {
 }
 
 /// A bar of `BAR_WIDTH` columns; full only when nothing is left.
-fn bar(done: u64, found: u64) -> String {
+pub(super) fn bar(done: u64, found: u64) -> String {
     let filled = match found {
         0 => 0,
         _ => usize::try_from(done.min(found) * BAR_WIDTH as u64 / found).unwrap_or(BAR_WIDTH),

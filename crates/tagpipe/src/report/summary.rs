@@ -6,9 +6,10 @@ use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{LevelSummary, RunEnd, Summary};
 use tagpipe_store::DatabaseUrl;
 
+use super::runners::parts;
 use crate::cli::GlobalArguments;
 use crate::exit::{Exit, Failure};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, width};
 
 /// Prints the summary in the form asked for.
 pub(crate) fn print_summary(
@@ -106,6 +107,9 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
         summary.requests_per_s,
         summary.interval_s
     )?;
+    if summary.runners.len() > 1 {
+        write!(text, "\n{}\n", parts(&summary.runners, width()))?;
+    }
     write_details(text, summary)?;
     writeln!(text, "run {}: {}", summary.run_id, ending(summary))?;
     if !summary.dry_run {

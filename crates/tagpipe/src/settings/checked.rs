@@ -79,7 +79,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
 
 /// What the orchestrator needs besides what `run` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OrchestratorSettings {
+pub(crate) struct RunnersSettings {
     /// Runners that work at a time, 1 to 64.
     pub(crate) num_runners: usize,
     /// Time between two looks at the runners.
@@ -96,8 +96,8 @@ pub(crate) struct OrchestratorSettings {
 const MIB: u64 = 1024 * 1024;
 
 /// Checks everything that `orchestrate` needs and `run` does not.
-pub(crate) fn orchestrator_settings(merged: &Merged) -> Result<OrchestratorSettings, Failure> {
-    Ok(OrchestratorSettings {
+pub(crate) fn runners_settings(merged: &Merged) -> Result<RunnersSettings, Failure> {
+    Ok(RunnersSettings {
         num_runners: number(merged, "num_runners", 1..=64)? as usize,
         check_interval: seconds(merged, "check_interval", 0.1..=3600.0)?,
         working_directory: merged
@@ -354,20 +354,20 @@ mod tests {
     use super::*;
 
     /// What the orchestrator needs, with these flags.
-    fn orchestrator(flags: &[(&'static str, &str)]) -> OrchestratorSettings {
+    fn orchestrator(flags: &[(&'static str, &str)]) -> RunnersSettings {
         let mut merged = Merged::default();
         merged.add_defaults();
         for (key, text) in flags {
             merged.add_flags(&[(*key, "--flag", Some(*text))]);
         }
-        orchestrator_settings(&merged).expect("right settings")
+        runners_settings(&merged).expect("right settings")
     }
 
     #[test]
     fn the_orchestrator_has_defaults_for_all_it_needs() {
         assert_eq!(
             orchestrator(&[]),
-            OrchestratorSettings {
+            RunnersSettings {
                 num_runners: 3,
                 check_interval: Duration::from_secs(10),
                 working_directory: std::env::current_dir().expect("a folder"),
