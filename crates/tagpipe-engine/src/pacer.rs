@@ -22,8 +22,9 @@ const BRAKE_REFRESH: Duration = Duration::from_millis(500);
 /// How long before its slot a request lets the next one of this process take one: enough for the database's answer. A
 /// slot is not taken earlier, so that few are taken at a pace that changes meanwhile.
 const AHEAD: Duration = Duration::from_millis(50);
-/// Least lateness that makes a slot worthless.
-const LATE_MIN: Duration = Duration::from_millis(20);
+/// Least lateness that makes a slot worthless: less is a busy machine's or a database's, and a further slot would not
+/// come sooner.
+const LATE_MIN: Duration = Duration::from_millis(100);
 /// How often a slot that was missed is taken anew. Then the request goes late: a machine that is always late must get on.
 const MISSED_MAX: u32 = 3;
 
@@ -145,7 +146,7 @@ impl Pacer {
                 Waited::Stopped => return Ok(None),
             }
             // A slot is for its time. A process that was frozen or had no time meanwhile would go together with others.
-            if taken.earliest.elapsed() > self.latest() && missed < MISSED_MAX {
+            if taken.earliest.elapsed() > self.latest(&taken.brake) && missed < MISSED_MAX {
                 missed += 1;
                 continue;
             }
@@ -203,8 +204,8 @@ impl Pacer {
     }
 
     /// How late a request may be for its slot: half of the way to the next one.
-    fn latest(&self) -> Duration {
-        (self.least_interval() / 2).max(LATE_MIN)
+    fn latest(&self, brake: &Brake) -> Duration {
+        ((self.least_interval() + brake.extra) / 2).max(LATE_MIN)
     }
 
     /// Slots are far enough apart; what this machine makes of them may not be. A process that was late waits before

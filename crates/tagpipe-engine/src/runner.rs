@@ -131,9 +131,13 @@ impl Runner<'_> {
                 self.claim_more(hand);
                 self.begin_reads(hand);
                 let idle = hand.workers.is_empty() && hand.queue.is_empty() && hand.claiming.is_none();
-                if idle && hand.commits.uncommitted() == 0 && !hand.claimable && self.is_drained(hand).await?
-                {
-                    return Ok(());
+                if idle && hand.commits.uncommitted() == 0 && !hand.claimable {
+                    if self.is_drained(hand).await? {
+                        return Ok(());
+                    }
+                    if hand.claimable {
+                        continue;
+                    }
                 }
             }
             self.wait(hand).await?;

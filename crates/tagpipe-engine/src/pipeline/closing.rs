@@ -103,7 +103,9 @@ impl Pipeline {
                 self.store.leave_run(run, instance, term, &ending)
             })
             .await?;
-        if !was_last {
+        if was_last {
+            self.store.prune_audit(self.settings.audit_retention).await?;
+        } else {
             let message = format!("runner ended: {}", summary.end);
             self.audit_operation(run, "runner_ended", &message, stored)
                 .await?;

@@ -140,6 +140,28 @@ async fn a_fetcher_of_ones_own_is_used() {
     assert!(more < asked / 2, "{more} further requests: robots.txt and pagers");
 }
 
+/// A program of its own, as its runners are processes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn runners_of_ones_own_are_orchestrated() {
+    let rig = Rig::new().await;
+    let tests = std::env::current_exe().expect("this program has a file");
+    let built = tests.ancestors().nth(2).expect("it is where cargo puts it");
+    let ended = tokio::process::Command::new(built.join("examples/custom_runners"))
+        .args([rig.site.site_url(), rig.database()])
+        .output()
+        .await
+        .expect("the example was built");
+    let (said, wrong) = (
+        String::from_utf8_lossy(&ended.stdout),
+        String::from_utf8_lossy(&ended.stderr),
+    );
+    assert!(ended.status.success(), "{said}{wrong}");
+    for line in ["runner_1: ", "runner_2: ", "runner_3: ", "reconciled: "] {
+        assert!(said.lines().any(|said| said.starts_with(line)), "{line} in {said}");
+    }
+    assert_eq!(rig.certificates().await, rig.site.world().grade_rows().count());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_from_a_program_makes_no_file() {
     let rig = Rig::new().await;
