@@ -138,7 +138,7 @@ impl Orchestrator {
     /// When the run could not be started, or somebody else orchestrates it. What was committed stays.
     pub async fn run(&mut self, start: Start, shutdown: &Shutdown) -> Result<Summary, RunError> {
         match Watching::begin(self, start, shutdown).await? {
-            Ok(watching) => watching.to_the_end(shutdown).await,
+            Ok(watching) => watching.watch(shutdown).await,
             Err(ended) => Ok(ended),
         }
     }

@@ -89,7 +89,7 @@ impl Watching<'_> {
             })
             .collect();
         for (number, complaint) in complaints {
-            self.act_on(number, complaint);
+            self.act_on(number, &complaint);
         }
         if self.checks.is_multiple_of(CHECKS_COUNTED) {
             for runner in &status.runners {
@@ -100,12 +100,12 @@ impl Watching<'_> {
         }
     }
 
-    fn act_on(&mut self, number: usize, complaint: Complaint) {
+    fn act_on(&mut self, number: usize, complaint: &Complaint) {
         let seat = &mut self.seats[number];
         let SeatState::Taken { process, leaving, .. } = &mut seat.state else {
             return;
         };
-        let (Complaint::Hangs(why) | Complaint::Unwell(why)) = &complaint;
+        let (Complaint::Hangs(why) | Complaint::Unwell(why)) = complaint;
         tracing::warn!("{} is to be replaced: {why}", seat.runner_id);
         if matches!(complaint, Complaint::Hangs(_)) || leaving.is_some() {
             // Its end by our own hand tells nothing; the reason does.

@@ -164,7 +164,7 @@ impl<'a> Watching<'a> {
         Ok(())
     }
 
-    pub(super) async fn to_the_end(mut self, shutdown: &Shutdown) -> Result<Summary, RunError> {
+    pub(super) async fn watch(mut self, shutdown: &Shutdown) -> Result<Summary, RunError> {
         let mut checked = Instant::now();
         let mut drawn = None;
         let mut heard = StopRequest::None;
