@@ -61,7 +61,7 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
         let next = if is_worked_on {
             "the runner at work reads them".to_owned()
         } else {
-            format!("read them with: {}", resume_command(run.id, &site))
+            format!("read them with: {}", resume_command("run", run.id, &site))
         };
         print(&format!(
             "failed pages of run {} that are available again: {}; {next}\n",

@@ -74,7 +74,11 @@ pub(super) fn run_in_words(status: &RunStatus) -> String {
         duration(run.elapsed_s),
         run.started_at
     );
-    let resume = resume_command(run.id, run.site());
+    let command = match status.orchestrator {
+        Some(_) => "orchestrate",
+        None => "run",
+    };
+    let resume = resume_command(command, run.id, run.site());
     match run.state.as_str() {
         "running" if status.alive == 0 => {
             text.push_str(&format!("no runner works on it any more; go on with: {resume}\n"));

@@ -119,19 +119,27 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
         writeln!(
             text,
             "go on with: {}",
-            resume_command(summary.run_id, &summary.site)
+            resume_command(command_of(summary), summary.run_id, &summary.site)
         )?;
     }
     Ok(())
 }
 
+/// The command that has made this summary.
+fn command_of(summary: &Summary) -> &'static str {
+    match summary.runner_id.as_str() {
+        "orchestrator" => "orchestrate",
+        _ => "run",
+    }
+}
+
 /// The command that goes on with a run; a site that is not the usual one has to be named again.
-pub(crate) fn resume_command(run: i64, site: &str) -> String {
+pub(crate) fn resume_command(command: &str, run: i64, site: &str) -> String {
     let usual = SiteProfile::builtin().origin.origin().ascii_serialization();
     if site.is_empty() || site == usual {
-        format!("tagpipe run --resume {run}")
+        format!("tagpipe {command} --resume {run}")
     } else {
-        format!("tagpipe run --resume {run} --base-url {site}")
+        format!("tagpipe {command} --resume {run} --base-url {site}")
     }
 }
 

@@ -20,6 +20,8 @@ use crate::summary::RunnerSummary;
 const START_WITHIN: Duration = Duration::from_secs(600);
 /// Longest time with pages in hand and no counter moving, beside what the pace itself takes.
 const IDLE_MAX: Duration = Duration::from_secs(300);
+/// How long the database must have answered again before a runner's silence is its own.
+const SETTLED_AFTER: Duration = Duration::from_secs(15);
 /// Checks after which the share of failed reads is counted anew.
 const CHECKS_COUNTED: u32 = 6;
 /// How long runners may take to end after the run has.
@@ -119,8 +121,9 @@ impl Watching<'_> {
 
     fn tolerance(&self, status: &RunStatus, now: Instant) -> Tolerance {
         let term = self.of.pipeline.settings().lease_term;
-        // A silence that began while the database was away is not the runner's.
-        let answered = self.answers.since().is_some_and(|since| now - since > term * 2);
+        // A silence that began while the database was away is not the runner's: it may take a moment to come back.
+        let settled = (term * 2).min(SETTLED_AFTER);
+        let answered = self.answers.since().is_some_and(|since| now - since > settled);
         let brake = &status.brake;
         let pace = Duration::try_from_secs_f64(status.interval_s).unwrap_or_default() + brake.extra;
         let turn = pace.saturating_mul(u32::try_from(4 * self.seats.len()).unwrap_or(u32::MAX));
