@@ -11,6 +11,7 @@ mod harness;
 mod help;
 mod looking;
 mod options;
+mod orchestrate;
 mod pace;
 mod probe;
 mod proxy;
