@@ -19,4 +19,5 @@ mod python_guide;
 mod resume;
 mod settings;
 mod site_input;
+mod tcp_proxy;
 mod truth;
