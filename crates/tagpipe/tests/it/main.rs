@@ -7,6 +7,7 @@ mod data_questions;
 mod doctor;
 mod documents;
 mod exits;
+mod frontier_history;
 mod harness;
 mod help;
 mod looking;
