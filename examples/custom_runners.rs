@@ -78,7 +78,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         ["runner", run, runner_id, site, database] => {
             let summary = join(run.parse()?, runner_id, site, database).await?;
             // The orchestrator takes the exit codes of `tagpipe run`: 0 when the run is read, 1 for what is to be tried again.
-            let is_read = matches!(summary.end, RunEnd::Reconciled | RunEnd::Disputed | RunEnd::PagesFailed);
+            let is_read = matches!(
+                summary.end,
+                RunEnd::Reconciled | RunEnd::Disputed | RunEnd::PagesFailed
+            );
             Ok(ExitCode::from(u8::from(!is_read)))
         }
         [site, database] => {
@@ -86,7 +89,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
             for runner in &summary.runners {
                 println!("{}: {} pages", runner.runner_id, runner.pages);
             }
-            println!("{}: {} requests, {} new rows", summary.end, summary.requests, summary.rows.new);
+            println!(
+                "{}: {} requests, {} new rows",
+                summary.end, summary.requests, summary.rows.new
+            );
             Ok(ExitCode::SUCCESS)
         }
         _ => Err("give the site's origin and a database".into()),

@@ -157,7 +157,10 @@ async fn runners_of_ones_own_are_orchestrated() {
     );
     assert!(ended.status.success(), "{said}{wrong}");
     for line in ["runner_1: ", "runner_2: ", "runner_3: ", "reconciled: "] {
-        assert!(said.lines().any(|said| said.starts_with(line)), "{line} in {said}");
+        assert!(
+            said.lines().any(|said| said.starts_with(line)),
+            "{line} in {said}"
+        );
     }
     assert_eq!(rig.certificates().await, rig.site.world().grade_rows().count());
 }

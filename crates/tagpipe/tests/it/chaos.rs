@@ -282,8 +282,7 @@ impl Chaos {
         }
     }
 
-    async fn put_to_sleep(&mut self, time: Duration) {
-        let pid = self.any_runner().await;
+    async fn put_to_sleep(&mut self, pid: u32, time: Duration) {
         signal("STOP", pid).await;
         self.repair_after(time, Repair::Wake(pid));
     }
@@ -305,10 +304,16 @@ impl Chaos {
                 let pause = between(&mut self.chance, 0, 1500);
                 self.repair_after(pause, Repair::StartOrchestrator);
             }
-            Fault::Sleep(time) => self.put_to_sleep(time).await,
+            Fault::Sleep(time) => {
+                let pid = self.any_runner().await;
+                self.put_to_sleep(pid, time).await;
+            }
             Fault::SleepUnwatched(time) => {
+                self.pass_until("an orchestrator", |chaos| chaos.orchestrator.is_some())
+                    .await;
+                let pid = self.any_runner().await;
                 self.kill_orchestrator().await;
-                self.put_to_sleep(time).await;
+                self.put_to_sleep(pid, time).await;
                 self.repair_after(time + Duration::from_millis(500), Repair::StartOrchestrator);
             }
             Fault::RestartDatabase => self.restart_database(),

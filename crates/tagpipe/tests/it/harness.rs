@@ -275,13 +275,6 @@ impl Rig {
             .expect("the database opens")
     }
 
-    /// The database as it is, without waiting for whoever writes.
-    pub(crate) async fn look(&self) -> Store {
-        Store::open(&self.database_url(), false)
-            .await
-            .expect("the database opens")
-    }
-
     /// What is stored is what the site has, row by row and column by column.
     pub(crate) async fn assert_equals_truth(&self) {
         self.assert_holds(&Wanted::everything()).await;

@@ -188,9 +188,9 @@ mod tests {
     use tagpipe_core::model::{Identity, PageKind, PageRows};
     use tagpipe_core::outcome::Cause;
     use tagpipe_core::policy::PageHistory;
-    use tagpipe_store::RunnerIdentity;
     use tagpipe_store::contract::{Ending, Finish, Lease, NewPage, ReadCost, RunId};
     use tagpipe_store::testing::TestDatabase;
+    use tagpipe_store::{RunnerEnd, RunnerIdentity};
 
     use super::*;
     use crate::frontier_history::check;
@@ -240,6 +240,7 @@ mod tests {
                 runner_id: name.to_owned(),
                 host: "here".to_owned(),
                 pid: 42,
+                process_mark: String::new(),
             };
             let store = self.database.open().await;
             store.register_runner(self.run, &identity).await.unwrap();
@@ -330,7 +331,7 @@ mod tests {
             .unwrap();
         crawl
             .watcher
-            .end_runner(&one.identity.instance, true)
+            .end_runner(&one.identity.instance, RunnerEnd::Lost("gone"))
             .await
             .unwrap();
         let last = two.claim(1, TERM).await.remove(0);
@@ -395,7 +396,7 @@ mod tests {
         assert!(refusal.contains("taken from a living holder"), "{refusal}");
         crawl
             .watcher
-            .end_runner(&one.identity.instance, true)
+            .end_runner(&one.identity.instance, RunnerEnd::Lost("gone"))
             .await
             .unwrap();
         assert_eq!(crawl.verdict().await, Ok((3, 2, 1)));
