@@ -1,18 +1,23 @@
-//! Random orders of everything that can happen to a lease, against a model of the frontier: whatever the order,
-//! states and attempts are the model's, no page is completed twice, and none gets lost.
+//! Random orders of everything that can happen to the leases of three runners, against a model of the frontier:
+//! whatever the order, states, holders and attempts are the model's, no page is completed twice, none gets lost, and
+//! nobody finishes, renews or loses what is somebody else's.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
-use sea_orm::EntityTrait;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::{CategoryRow, Identity, PageKind, PageRows, YearRow};
 use tagpipe_store::contract::{Ending, Fate, Finish, Lease, NewPage, RunId};
 use tagpipe_store::entities::{frontier, runners};
+use tagpipe_store::testing::TestDatabase;
 use tagpipe_store::{DatabaseUrl, RunnerIdentity, Store};
 
 use crate::harness::*;
+
+const RUNNERS: usize = 3;
 
 #[derive(Debug, Clone, Copy)]
 enum How {
@@ -24,22 +29,32 @@ enum How {
     Release { began: bool },
 }
 
+/// What one of the runners, or somebody else, does.
 #[derive(Debug, Clone)]
 enum Step {
     /// Claims some pages, for a term that has ended when it begins or one that lasts.
     Claim {
+        runner: usize,
         limit: usize,
         lasting: bool,
     },
-    /// Finishes some of the leases ever given, in force or not, in one group.
+    /// Finishes some of the leases ever given to the runner, in force or not, in one group.
     Finish {
+        runner: usize,
         which: Vec<(prop::sample::Index, How)>,
     },
-    /// Does the last group again: its answer got lost.
-    FinishAgain,
+    /// Does the runner's last group again: its answer got lost.
+    FinishAgain {
+        runner: usize,
+    },
+    Heartbeat {
+        runner: usize,
+    },
+    /// Takes everything back from the runner, which is held to be dead and goes on all the same.
+    TakeBack {
+        runner: usize,
+    },
     Rescue,
-    Heartbeat,
-    TakeBack,
     Reopen,
 }
 
@@ -56,13 +71,15 @@ fn how() -> impl Strategy<Value = How> {
 
 fn step() -> impl Strategy<Value = Step> {
     let which = prop::collection::vec((any::<prop::sample::Index>(), how()), 1..4);
+    let runner = || 0..RUNNERS;
     prop_oneof![
-        4 => (1usize..4, any::<bool>()).prop_map(|(limit, lasting)| Step::Claim { limit, lasting }),
-        5 => which.prop_map(|which| Step::Finish { which }),
-        1 => Just(Step::FinishAgain),
+        4 => (runner(), 1usize..4, any::<bool>())
+            .prop_map(|(runner, limit, lasting)| Step::Claim { runner, limit, lasting }),
+        6 => (runner(), which).prop_map(|(runner, which)| Step::Finish { runner, which }),
+        1 => runner().prop_map(|runner| Step::FinishAgain { runner }),
         2 => Just(Step::Rescue),
-        1 => Just(Step::Heartbeat),
-        1 => Just(Step::TakeBack),
+        2 => runner().prop_map(|runner| Step::Heartbeat { runner }),
+        2 => runner().prop_map(|runner| Step::TakeBack { runner }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -76,9 +93,12 @@ struct Page {
     attempts: i64,
     /// Of the lease in force, or of the one that closed the page.
     token: Option<String>,
+    /// Who holds the lease in force.
+    holder: Option<usize>,
     lasting: bool,
     due: bool,
-    completions: i64,
+    /// By each runner.
+    completions: [i64; RUNNERS],
 }
 
 impl Page {
@@ -89,35 +109,74 @@ impl Page {
             state: PageState::Available,
             attempts: 0,
             token: None,
+            holder: None,
             lasting: false,
             due: false,
-            completions: 0,
+            completions: [0; RUNNERS],
         }
     }
 
     fn free(&mut self) {
-        (self.state, self.token) = (PageState::Available, None);
+        (self.state, self.token, self.holder) = (PageState::Available, None, None);
+    }
+
+    fn is_held_by(&self, runner: usize) -> bool {
+        self.holder == Some(runner)
+    }
+}
+
+/// A process that reads pages, with everything it ever had a right to: it may come back to that at any time.
+struct Runner {
+    identity: RunnerIdentity,
+    leases: Vec<Lease>,
+    last_group: Vec<(Finish, How)>,
+}
+
+impl Runner {
+    /// Puts together the group it finishes next: at most one lease of each page, as a window holds.
+    fn choose(&mut self, which: Vec<(prop::sample::Index, How)>) {
+        self.last_group.clear();
+        for (index, how) in which {
+            if self.leases.is_empty() {
+                return;
+            }
+            let lease = index.get(&self.leases);
+            let is_another = |(chosen, _): &(Finish, How)| chosen.lease.page_id != lease.page_id;
+            if self.last_group.iter().all(is_another) {
+                self.last_group.push((as_finish(lease, how), how));
+            }
+        }
     }
 }
 
 struct Model {
     store: Store,
     run: RunId,
-    me: RunnerIdentity,
+    runners: Vec<Runner>,
     pages: Vec<Page>,
-    leases: Vec<Lease>,
-    last_group: Vec<(Finish, How)>,
 }
 
 impl Model {
     /// A frontier of three years of one category, ready to be read.
-    async fn new() -> Model {
-        let store = Store::open(&DatabaseUrl::Memory, true).await.unwrap();
+    async fn on(store: Store) -> Model {
         let run = store.start_run(&serde_json::json!({})).await.unwrap();
-        let me = runner("runner_1");
-        store.register_runner(run, &me).await.unwrap();
+        let mut runners = Vec::new();
+        for number in 1..=RUNNERS {
+            let identity = runner(&format!("runner_{number}"));
+            store.register_runner(run, &identity).await.unwrap();
+            runners.push(Runner {
+                identity,
+                leases: Vec::new(),
+                last_group: Vec::new(),
+            });
+        }
+        let first = &runners[0].identity;
         store.add_pages(run, &[categories_page()]).await.unwrap();
-        let lease = store.claim(run, &me.instance, 1, TERM).await.unwrap().remove(0);
+        let lease = store
+            .claim(run, &first.instance, 1, TERM)
+            .await
+            .unwrap()
+            .remove(0);
         let names: Vec<_> = (0..3)
             .map(|n| CategoryRow {
                 name: format!("c{n}"),
@@ -125,11 +184,11 @@ impl Model {
             .collect();
         let finish = complete(&lease, PageRows::Categories(names));
         store
-            .finish(run, &me.runner_id, &me.instance, &[finish])
+            .finish(run, &first.runner_id, &first.instance, &[finish])
             .await
             .unwrap();
         let mut categories = Page::new(PageKind::Categories, &Identity::default());
-        (categories.state, categories.attempts, categories.completions) = (PageState::Completed, 1, 1);
+        (categories.state, categories.attempts, categories.completions[0]) = (PageState::Completed, 1, 1);
         let mut pages = vec![categories];
         pages.extend((0..3).map(|n| {
             Page::new(
@@ -143,55 +202,41 @@ impl Model {
         Model {
             store,
             run,
-            me,
+            runners,
             pages,
-            leases: Vec::new(),
-            last_group: Vec::new(),
         }
+    }
+
+    fn instance(&self, runner: usize) -> &str {
+        &self.runners[runner].identity.instance
     }
 
     async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Claim { limit, lasting } => self.claim(limit, lasting).await?,
-            Step::Finish { which } => {
-                let mut group: Vec<(Finish, How)> = Vec::new();
-                for (index, how) in which {
-                    if self.leases.is_empty() {
-                        return Ok(());
-                    }
-                    let lease = index.get(&self.leases);
-                    if group
-                        .iter()
-                        .all(|(other, _)| other.lease.page_id != lease.page_id)
-                    {
-                        group.push((as_finish(lease, how), how));
-                    }
-                }
-                self.last_group = group;
-                self.finish().await?;
+            Step::Claim {
+                runner,
+                limit,
+                lasting,
+            } => self.claim(runner, limit, lasting).await?,
+            Step::Finish { runner, which } => {
+                self.runners[runner].choose(which);
+                self.finish(runner).await?;
             }
-            Step::FinishAgain => self.finish().await?,
+            Step::FinishAgain { runner } => self.finish(runner).await?,
             Step::Rescue => {
                 let rescued = self.free_where(|page| page.state == PageState::Leased && !page.lasting);
                 prop_assert_eq!(self.store.rescue_expired(self.run).await.unwrap(), rescued);
             }
-            Step::Heartbeat => {
-                let held = self
-                    .pages
-                    .iter_mut()
-                    .filter(|page| page.state == PageState::Leased);
+            Step::Heartbeat { runner } => {
+                let held = self.pages.iter_mut().filter(|page| page.is_held_by(runner));
                 let renewed = held.map(|page| page.lasting = true).count() as u64;
-                prop_assert_eq!(
-                    self.store.heartbeat(&self.me.instance, TERM).await.unwrap(),
-                    renewed
-                );
+                let beaten = self.store.heartbeat(self.instance(runner), TERM).await;
+                prop_assert_eq!(beaten.unwrap(), renewed);
             }
-            Step::TakeBack => {
-                let taken = self.free_where(|page| page.state == PageState::Leased);
-                prop_assert_eq!(
-                    self.store.take_back(self.run, &self.me.instance).await.unwrap(),
-                    taken
-                );
+            Step::TakeBack { runner } => {
+                let taken = self.free_where(|page| page.is_held_by(runner));
+                let taken_back = self.store.take_back(self.run, self.instance(runner)).await;
+                prop_assert_eq!(taken_back.unwrap(), taken);
             }
             Step::Reopen => {
                 let reopened = self.free_where(|page| page.state == PageState::Failed);
@@ -208,11 +253,11 @@ impl Model {
         count
     }
 
-    async fn claim(&mut self, limit: usize, lasting: bool) -> Result<(), TestCaseError> {
+    async fn claim(&mut self, runner: usize, limit: usize, lasting: bool) -> Result<(), TestCaseError> {
         let term = if lasting { TERM } else { NO_TERM };
         let leases = self
             .store
-            .claim(self.run, &self.me.instance, limit, term)
+            .claim(self.run, self.instance(runner), limit, term)
             .await
             .unwrap();
         for page in self
@@ -238,22 +283,37 @@ impl Model {
             page.attempts += 1;
             prop_assert_eq!(i64::from(lease.attempt), page.attempts);
             (page.state, page.lasting, page.token) = (PageState::Leased, lasting, Some(lease.token.clone()));
+            page.holder = Some(runner);
         }
-        self.leases.extend(leases);
+        let tokens = |leases: &[Lease]| {
+            leases
+                .iter()
+                .map(|lease| lease.token.clone())
+                .collect::<HashSet<_>>()
+        };
+        let known: HashSet<_> = self.runners.iter().flat_map(|one| tokens(&one.leases)).collect();
+        prop_assert!(
+            known.is_disjoint(&tokens(&leases)),
+            "every claim has a fresh token"
+        );
+        self.runners[runner].leases.extend(leases);
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<(), TestCaseError> {
-        let batch: Vec<_> = self.last_group.iter().map(|(finish, _)| finish.clone()).collect();
+    async fn finish(&mut self, runner: usize) -> Result<(), TestCaseError> {
+        let Runner {
+            identity, last_group, ..
+        } = &self.runners[runner];
+        let batch: Vec<_> = last_group.iter().map(|(finish, _)| finish.clone()).collect();
         let fates = self
             .store
-            .finish(self.run, &self.me.runner_id, &self.me.instance, &batch)
+            .finish(self.run, &identity.runner_id, &identity.instance, &batch)
             .await
             .unwrap()
             .fates;
         let mut expected = Vec::new();
         let mut found = Vec::new();
-        for (finish, how) in &self.last_group {
+        for (finish, how) in last_group {
             let page = self
                 .pages
                 .iter_mut()
@@ -262,6 +322,7 @@ impl Model {
             let holds = page.token.as_deref() == Some(finish.lease.token.as_str());
             expected.push(match (holds, page.state) {
                 (true, PageState::Leased) => {
+                    page.completions[runner] += i64::from(matches!(how, How::Complete { .. }));
                     end(page, *how);
                     found.extend(children_of(finish));
                     Fate::Accepted
@@ -281,18 +342,19 @@ impl Model {
 
     async fn compare(&self) -> Result<(), TestCaseError> {
         let stored = frontier::Entity::find()
+            .filter(frontier::Column::RunId.eq(self.run))
             .all(self.store.connection())
             .await
             .unwrap();
         let mut stored: Vec<_> = stored
             .into_iter()
-            .map(|page| (page.page_key, page.state, page.attempts))
+            .map(|page| (page.page_key, page.state, page.attempts, page.lease_owner))
             .collect();
         stored.sort_unstable();
-        let known = self
-            .pages
-            .iter()
-            .map(|page| (page.key.clone(), page.state.to_string(), page.attempts));
+        let known = self.pages.iter().map(|page| {
+            let holder = page.holder.map(|runner| self.instance(runner).to_owned());
+            (page.key.clone(), page.state.to_string(), page.attempts, holder)
+        });
         let mut known: Vec<_> = known.collect();
         known.sort_unstable();
         prop_assert_eq!(stored, known);
@@ -302,16 +364,17 @@ impl Model {
         let sum: u64 = PageState::ALL.iter().map(|state| counts.in_state(*state)).sum();
         prop_assert_eq!(sum, self.pages.len() as u64);
 
-        let runner = runners::Entity::find()
-            .one(self.store.connection())
-            .await
-            .unwrap()
-            .unwrap();
-        prop_assert!(self.pages.iter().all(|page| page.completions <= 1));
-        prop_assert_eq!(
-            runner.pages_completed,
-            self.pages.iter().map(|page| page.completions).sum::<i64>()
-        );
+        let completions_of = |page: &Page| page.completions.iter().sum::<i64>();
+        prop_assert!(self.pages.iter().all(|page| completions_of(page) <= 1));
+        for (number, runner) in self.runners.iter().enumerate() {
+            let row = runners::Entity::find_by_id(runner.identity.instance.clone())
+                .one(self.store.connection())
+                .await
+                .unwrap()
+                .unwrap();
+            let completions = self.pages.iter().map(|page| page.completions[number]);
+            prop_assert_eq!(row.pages_completed, completions.sum::<i64>());
+        }
 
         let outlook = self.store.outlook(self.run).await.unwrap();
         let any = |state| self.pages.iter().any(|page| page.state == state);
@@ -356,7 +419,7 @@ fn end(page: &mut Page, how: How) {
     page.state = end_state(how);
     page.due = matches!(how, How::RetryNow);
     page.attempts -= i64::from(matches!(how, How::Release { began: false }));
-    page.completions += i64::from(matches!(how, How::Complete { .. }));
+    page.holder = None;
     if page.state.is_open() {
         page.token = None;
     }
@@ -373,20 +436,48 @@ fn children_of(finish: &Finish) -> Vec<Page> {
         .collect()
 }
 
+async fn take_all(store: Store, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::on(store).await;
+    for step in steps {
+        model.take(step).await?;
+    }
+    Ok(())
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn any_order_of_events_keeps_every_page_once(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut model = Model::new().await;
-            for step in steps {
-                model.take(step).await?;
-            }
-            Ok::<(), TestCaseError>(())
+            let store = Store::open(&DatabaseUrl::Memory, true).await.unwrap();
+            take_all(store, steps).await
         })?;
     }
+}
+
+/// Fewer cases, each a run of its own on one server.
+#[test]
+fn any_order_of_events_keeps_every_page_once_on_postgres() {
+    let database = TestDatabase::postgres();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let store = runtime.block_on(database.open());
+    let steps = prop::collection::vec(step(), 1..60);
+    TestRunner::new(cases(12))
+        .run(&steps, |steps| runtime.block_on(take_all(store.clone(), steps)))
+        .unwrap();
 }
 
 /// A page given to `add_pages` by hand is one the model could have found.

@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 use tagpipe_core::profile::SiteProfile;
-use tagpipe_demo::{DemoConfig, DemoSite, RequestKind, RequestRecord, RunningDemo};
-use tagpipe_store::entities::{audit_logs, cards, categories, frontier, population_history, sets, years};
+use tagpipe_demo::{DemoConfig, DemoSite, Latency, RequestKind, RequestRecord, RunningDemo};
+use tagpipe_store::entities::{
+    audit_logs, cards, categories, frontier, population_history, runners, runs, sets, years,
+};
 use tagpipe_store::testing::TestPostgres;
 use tagpipe_store::{DatabaseUrl, Store};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::truth::{Content, Wanted, place};
@@ -51,11 +54,20 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// A process under way. Killed when dropped.
+/// A process under way. Killed when the test ends.
 pub(crate) struct Running {
-    pid: u32,
+    pub(crate) pid: u32,
     stderr: Arc<Mutex<String>>,
+    exit: watch::Receiver<Option<ExitStatus>>,
     ending: JoinHandle<(ExitStatus, String)>,
+}
+
+/// A runner's process, as the machine knows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunnerProcess {
+    /// As its command line says.
+    pub(crate) runner_id: String,
+    pub(crate) pid: u32,
 }
 
 pub(crate) fn any_address() -> SocketAddr {
@@ -84,6 +96,18 @@ pub(crate) fn profile_with(changes: &[(&str, &str)]) -> String {
             .collect();
     }
     text
+}
+
+/// A site whose answers take their time, so that one reader cannot have read it all before the others begin.
+pub(crate) fn unhurried(pages: u64, document_ms: u64) -> DemoConfig {
+    DemoConfig {
+        pages,
+        latency: Latency {
+            document_ms,
+            ..Latency::default()
+        },
+        ..DemoConfig::default()
+    }
 }
 
 /// A brake that is felt and does not hold a test up.
@@ -195,12 +219,21 @@ impl Rig {
 
     /// The same, started by a program with options that becomes what follows them, such as `env`.
     pub(crate) fn start_by(&self, starter: &[&str], arguments: &[&str]) -> Running {
+        self.start_reading(starter, "run", arguments)
+    }
+
+    /// Starts `tagpipe orchestrate` on the site; `arguments` take the place of the rig's own.
+    pub(crate) fn start_orchestrate(&self, arguments: &[&str]) -> Running {
+        self.start_reading(&[], "orchestrate", arguments)
+    }
+
+    fn start_reading(&self, starter: &[&str], command: &str, arguments: &[&str]) -> Running {
         let url = match self.database_url() {
             DatabaseUrl::Postgres(url) => url.to_string(),
             _ => "sqlite:tagpipe.db".to_owned(),
         };
         let profile = self.home.path().join("profile.toml");
-        let mut all = vec!["run".to_owned(), "--json".to_owned()];
+        let mut all = vec![command.to_owned(), "--json".to_owned()];
         let mut defaults = vec![
             ("--base-url", self.base_url.clone()),
             ("--fetch", "http".to_owned()),
@@ -223,6 +256,11 @@ impl Rig {
     /// Runs `tagpipe run` on the site to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         self.start(arguments).ended().await
+    }
+
+    /// Runs `tagpipe orchestrate` on the site to its end.
+    pub(crate) async fn orchestrate(&self, arguments: &[&str]) -> Ended {
+        self.start_orchestrate(arguments).ended().await
     }
 
     /// Runs any command to its end.
@@ -283,6 +321,66 @@ impl Rig {
         entries
     }
 
+    /// All processes that ever worked on a run.
+    pub(crate) async fn runners(&self) -> Vec<runners::Model> {
+        let store = self.open().await;
+        let runners = runners::Entity::find()
+            .all(store.connection())
+            .await
+            .expect("rows");
+        store.close().await;
+        runners
+    }
+
+    /// All runs.
+    pub(crate) async fn runs(&self) -> Vec<runs::Model> {
+        let store = self.open().await;
+        let runs = runs::Entity::find().all(store.connection()).await.expect("rows");
+        store.close().await;
+        runs
+    }
+
+    /// The runners of this rig's orchestrator that are alive, sorted, as the machine tells: whoever started them, and
+    /// whether the database knows them or not.
+    pub(crate) fn runner_processes(&self) -> Vec<RunnerProcess> {
+        let mut found: Vec<_> = self
+            .processes()
+            .into_iter()
+            .filter_map(|(pid, words)| {
+                words.iter().any(|word| word == "--join").then_some(())?;
+                let name = words.iter().position(|word| word == "--runner-id")?;
+                Some(RunnerProcess {
+                    runner_id: words.get(name + 1)?.clone(),
+                    pid,
+                })
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Processes that work below this rig's folder, with their command lines.
+    fn processes(&self) -> Vec<(u32, Vec<String>)> {
+        std::fs::read_dir("/proc")
+            .expect("Linux")
+            .flatten()
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                // One that is not ours, or has just ended, cannot be looked into.
+                let folder = std::fs::read_link(entry.path().join("cwd")).ok()?;
+                folder.starts_with(self.home.path()).then_some(())?;
+                let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+                let words = line.split(|byte| *byte == 0);
+                Some((
+                    pid,
+                    words
+                        .map(|word| String::from_utf8_lossy(word).into_owned())
+                        .collect(),
+                ))
+            })
+            .collect()
+    }
+
     /// Requests for pages, in the order of their arrival.
     pub(crate) fn documents(&self) -> Vec<RequestRecord> {
         self.site
@@ -302,6 +400,23 @@ impl Rig {
         let mut found = BTreeMap::new();
         collect_files(self.home.path(), &mut found);
         found
+    }
+
+    /// Each page was asked for at most as often as its row in the frontier says.
+    pub(crate) async fn assert_fetches_are_counted(&self) {
+        let pages = self.pages().await;
+        let attempts: HashMap<_, _> = pages
+            .iter()
+            .map(|page| (place(&page.url).0, page.attempts as u64))
+            .collect();
+        assert_eq!(attempts.len(), pages.len());
+        for (page, times) in fetches(&self.documents()) {
+            assert!(
+                times <= attempts[&page],
+                "{page} was fetched {times} times in {} attempts",
+                attempts[&page]
+            );
+        }
     }
 
     /// What must hold of the database whenever it is looked at, however its processes ended.
@@ -363,6 +478,19 @@ impl Rig {
     }
 }
 
+/// Runners outlive whoever started them. They must not outlive the test.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            // It may have ended by itself.
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
 fn collect_files(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
@@ -383,6 +511,7 @@ impl Running {
         let mut out = child.stdout.take().expect("its output is piped");
         let mut err = BufReader::new(child.stderr.take().expect("its errors are piped"));
         let heard = Arc::clone(&stderr);
+        let (exited, exit) = watch::channel(None);
         let ending = tokio::spawn(async move {
             let listen = async {
                 let mut portion = [0; 4096];
@@ -398,20 +527,30 @@ impl Running {
                 out.read_to_end(&mut bytes).await.expect("its output is read");
                 String::from_utf8(bytes).expect("its output is UTF-8")
             };
-            let ((), stdout, status) = tokio::join!(listen, read, child.wait());
-            (status.expect("it ends"), stdout)
+            let wait = async {
+                let status = child.wait().await.expect("it ends");
+                exited.send_replace(Some(status));
+                status
+            };
+            let ((), stdout, status) = tokio::join!(listen, read, wait);
+            (status, stdout)
         });
-        Running { pid, stderr, ending }
+        Running {
+            pid,
+            stderr,
+            exit,
+            ending,
+        }
     }
 
     /// Sends a signal: `INT`, `TERM`, `HUP`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid.to_string())
-            .status()
-            .await;
-        assert!(sent.expect("kill runs").success(), "the process is there");
+        assert!(signal(name, self.pid).await, "the process is there");
+    }
+
+    /// What it has said so far.
+    pub(crate) fn words(&self) -> String {
+        self.stderr.lock().expect("a lock").clone()
     }
 
     /// Waits until the program has said this.
@@ -419,8 +558,14 @@ impl Running {
         wait_until(word, || self.stderr.lock().expect("a lock").contains(word)).await;
     }
 
+    /// Whether the process is gone. What it started may still be there.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ending.is_finished()
+        self.exit.borrow().is_some()
+    }
+
+    /// Its exit code once the process is gone: `None` within for one that a signal ended.
+    pub(crate) fn exit_code(&self) -> Option<Option<i32>> {
+        self.exit.borrow().map(|status| status.code())
     }
 
     /// Waits for the end.
@@ -442,18 +587,37 @@ impl Running {
         ended
     }
 
+    /// Kills it as a crash would, and waits for no more than its own end: what it started may go on and hold its
+    /// output open.
+    pub(crate) async fn kill_alone(mut self) {
+        if !self.has_ended() {
+            // It may end by itself in this very moment.
+            signal("KILL", self.pid).await;
+        }
+        let gone = tokio::time::timeout(PATIENCE, self.exit.wait_for(Option::is_some)).await;
+        gone.expect("a killed process ends")
+            .expect("somebody waits for it");
+    }
+
     /// Kills it as a crash would.
     pub(crate) async fn kill(self) -> Ended {
         if !self.has_ended() {
             // It may end by itself in this very moment.
-            let _ = Command::new("kill")
-                .args(["-KILL", &self.pid.to_string()])
-                .stderr(Stdio::null())
-                .status()
-                .await;
+            signal("KILL", self.pid).await;
         }
         self.ended().await
     }
+}
+
+/// Sends a signal by name. Returns whether there was a process to get it.
+pub(crate) async fn signal(name: &str, pid: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{name}")).arg(pid.to_string());
+    kill.stderr(Stdio::null())
+        .status()
+        .await
+        .expect("kill runs")
+        .success()
 }
 
 impl Ended {

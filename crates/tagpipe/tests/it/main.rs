@@ -2,15 +2,18 @@
 
 mod bad_days;
 mod browser;
+mod chaos;
 mod crawl;
 mod data_questions;
 mod doctor;
 mod documents;
 mod exits;
+mod frontier_history;
 mod harness;
 mod help;
 mod looking;
 mod options;
+mod orchestrate;
 mod pace;
 mod probe;
 mod proxy;
@@ -18,4 +21,5 @@ mod python_guide;
 mod resume;
 mod settings;
 mod site_input;
+mod tcp_proxy;
 mod truth;

@@ -1,5 +1,7 @@
 //! The pace belongs to the site: judged from when its requests arrive.
 
+mod of_many;
+
 use std::time::Duration;
 
 use tagpipe_demo::{DemoConfig, RequestRecord};

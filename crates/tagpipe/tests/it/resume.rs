@@ -1,41 +1,11 @@
 //! Whatever ends a process, nothing is lost and nothing doubled, and `--resume` goes on.
 
 use sea_orm::ConnectionTrait;
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tagpipe_demo::{DemoConfig, Latency};
+use tagpipe_demo::DemoConfig;
 
-use crate::harness::{Engine, Rig, fetches, pages_of};
-use crate::truth::place;
-
-fn unhurried(pages: u64, document_ms: u64) -> DemoConfig {
-    DemoConfig {
-        pages,
-        latency: Latency {
-            document_ms,
-            ..Latency::default()
-        },
-        ..DemoConfig::default()
-    }
-}
-
-/// Each page was asked for at most as often as its row in the frontier says.
-async fn assert_fetches_are_counted(rig: &Rig) {
-    let pages = rig.pages().await;
-    let attempts: HashMap<_, _> = pages
-        .iter()
-        .map(|page| (place(&page.url).0, page.attempts as u64))
-        .collect();
-    assert_eq!(attempts.len(), pages.len());
-    for (page, times) in fetches(&rig.documents()) {
-        assert!(
-            times <= attempts[&page],
-            "{page} was fetched {times} times in {} attempts",
-            attempts[&page]
-        );
-    }
-}
+use crate::harness::{Engine, Rig, fetches, pages_of, unhurried};
 
 async fn a_crawl_killed_often(engine: Engine, kills: usize, pages: u64, seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
@@ -94,7 +64,7 @@ async fn a_crawl_killed_often(engine: Engine, kills: usize, pages: u64, seed: u6
     assert_eq!(summary["resumed"]["completed"], completed);
     rig.assert_equals_truth().await;
     assert_eq!(rig.assert_is_consistent().await, rig.site.world().page_count());
-    assert_fetches_are_counted(&rig).await;
+    rig.assert_fetches_are_counted().await;
     let fetched = fetches(&rig.documents()).values().sum::<u64>();
     let most = rig.site.world().page_count() + 12 * kills as u64;
     assert!(
