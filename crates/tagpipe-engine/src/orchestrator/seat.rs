@@ -103,17 +103,18 @@ impl Seat {
         }
     }
 
-    /// Takes in that its process has ended so. `has_read` tells whether it has read anything at all.
-    pub(super) fn vacate(&mut self, verdict: Verdict, has_read: bool, limits: &Limits, now: Instant) {
+    /// Takes in that its process has ended so. `excused` when the death does not count with those
+    /// before it: the process has read something, or nobody could have lived.
+    pub(super) fn vacate(&mut self, verdict: Verdict, excused: bool, limits: &Limits, now: Instant) {
         let leaving = match &mut self.state {
             SeatState::Taken { leaving, .. } => leaving.take(),
             _ => None,
         };
         self.state = match verdict {
-            Verdict::Died(why) => self.after_death(why, has_read, limits, now),
+            Verdict::Died(why) => self.after_death(why, excused, limits, now),
             // It was asked to make room for another one.
             Verdict::Stopped if leaving.is_some() => {
-                self.after_death(leaving.unwrap_or_default(), has_read, limits, now)
+                self.after_death(leaving.unwrap_or_default(), excused, limits, now)
             }
             Verdict::Hopeless(why) => {
                 self.last_why = why.clone();
@@ -123,8 +124,8 @@ impl Seat {
         };
     }
 
-    fn after_death(&mut self, why: String, has_read: bool, limits: &Limits, now: Instant) -> SeatState {
-        self.deaths = if has_read { 1 } else { self.deaths + 1 };
+    fn after_death(&mut self, why: String, excused: bool, limits: &Limits, now: Instant) -> SeatState {
+        self.deaths = if excused { 1 } else { self.deaths + 1 };
         self.last_why = why;
         if self.deaths >= limits.deaths_max {
             let why = format!("{} deaths in a row, the last one: {}", self.deaths, self.last_why);

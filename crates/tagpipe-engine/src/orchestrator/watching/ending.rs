@@ -1,8 +1,11 @@
 //! The end: what all runners together have brought about, and what is written of it.
 
+use std::time::Duration;
+
 use tagpipe_core::lifecycle::RunState;
-use tagpipe_store::RunEnding;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
+use tagpipe_store::{ErrorClass, RunEnding};
+use tokio::time::{Instant, sleep};
 
 use super::super::seat::{SeatState, Verdict};
 use super::{Stopping, Watching};
@@ -10,9 +13,27 @@ use crate::error::RunError;
 use crate::runner::Halt;
 use crate::summary::{OwnPart, RunEnd, Summary};
 
+/// How often the database is asked again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
 impl Watching<'_> {
-    /// The end of the run as all runners together have brought it about.
+    /// The end of the run as all runners together have brought about. A database that is away just now is waited for.
     pub(super) async fn sum_up(self) -> Result<Summary, RunError> {
+        let deadline = Instant::now() + self.of.pipeline.settings().database_patience;
+        loop {
+            match self.try_to_sum_up().await {
+                Err(RunError::Store(error))
+                    if error.class() == ErrorClass::Retry && Instant::now() < deadline =>
+                {
+                    tracing::warn!(%error, "waiting for the database to sum up");
+                    sleep(RETRY_EVERY).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_to_sum_up(&self) -> Result<Summary, RunError> {
         self.sweep("its process is gone").await;
         let pipeline = &self.of.pipeline;
         let run = self.run;

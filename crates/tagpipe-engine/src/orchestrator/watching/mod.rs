@@ -269,6 +269,8 @@ impl<'a> Watching<'a> {
             .find(|process| process.runner_id == seat.runner_id);
         let why = process.map_or("", |process| process.ended_why.as_str());
         let has_read = process.is_some_and(|process| reads_of(process).all > 0);
+        // Nobody lives without the database: deaths while it is away say nothing about the runner.
+        let is_excused = has_read || self.answers.since().is_none();
         let verdict = match verdict(exit, why, is_stopping || leaving.is_some()) {
             // Its exit code is not known, but what it worked on is: done.
             Verdict::Died(_) if is_over && exit == Exit::Unknown => Verdict::Done,
@@ -281,7 +283,7 @@ impl<'a> Watching<'a> {
         let lost = process
             .filter(|process| process.state == "running")
             .map(|process| process.instance.clone());
-        seat.vacate(verdict.clone(), has_read, &limits, now);
+        seat.vacate(verdict.clone(), is_excused, &limits, now);
         let (runner_id, last_why) = (seat.runner_id.clone(), seat.last_why.clone());
         if let Some(instance) = lost {
             self.give_up(&instance, &last_why).await;
