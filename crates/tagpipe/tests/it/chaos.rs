@@ -19,6 +19,8 @@ const SETTINGS: &str = "lease_term = 2\ndatabase_patience = 60\n";
 const SLOW_MS: u64 = 300;
 /// How often the site of this test is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How much of what was said is shown of each orchestrator after a failure.
+const LAST_LINES: usize = 60;
 /// The outage that every chaos on PostgreSQL has.
 const LONG_OUTAGE: Duration = Duration::from_secs(20);
 
@@ -53,6 +55,8 @@ struct Chaos {
     runners: usize,
     chance: fastrand::Rng,
     orchestrator: Option<Running>,
+    /// What those that ended had said.
+    words: Vec<String>,
     /// What is out of order, and until when.
     repairs: Vec<(Instant, Repair)>,
     began: Instant,
@@ -133,6 +137,7 @@ impl Chaos {
             runners,
             chance,
             orchestrator: None,
+            words: Vec::new(),
             repairs: Vec::new(),
             began: Instant::now(),
         };
@@ -238,6 +243,7 @@ impl Chaos {
             .take()
             .map(|ended| ended.words())
             .unwrap_or_default();
+        self.words.push(words.clone());
         assert!(
             [Some(1), Some(7)].contains(&code),
             "the orchestrator ended with {code:?} in the middle; it said:\n{words}"
@@ -278,6 +284,7 @@ impl Chaos {
         self.pass_until("an orchestrator", |chaos| chaos.orchestrator.is_some())
             .await;
         if let Some(orchestrator) = self.orchestrator.take() {
+            self.words.push(orchestrator.words());
             orchestrator.kill_alone().await;
         }
     }
@@ -370,9 +377,12 @@ impl Chaos {
         self.tell("the run is over");
         let orchestrator = self.orchestrator.take().expect("it is over");
         wait_until("all runners to go", || self.rig.runner_processes().is_empty()).await;
+        self.words.push(orchestrator.words());
         let summary = orchestrator.ended().await.summary(0);
         assert_eq!(summary["end"], "reconciled");
-        assert_eq!(self.rig.runs().await.len(), 1, "all of it was one run");
+        let runs = self.rig.runs().await;
+        let runners = self.rig.runners().await;
+        assert_eq!(runs.len(), 1, "all of it was one run: {runs:#?}, {runners:#?}");
 
         self.rig.assert_equals_truth().await;
         let pages = self.rig.site.world().page_count();
@@ -411,10 +421,14 @@ impl Chaos {
 /// A failure is understood from what was said last.
 impl Drop for Chaos {
     fn drop(&mut self) {
-        if let (true, Some(orchestrator)) = (std::thread::panicking(), &self.orchestrator) {
-            let words = orchestrator.words();
-            let last: Vec<_> = words.lines().rev().take(60).collect();
-            println!("the orchestrator said, last first:\n{}", last.join("\n"));
+        if !std::thread::panicking() {
+            return;
+        }
+        self.words.extend(self.orchestrator.as_ref().map(Running::words));
+        for (number, words) in self.words.iter().enumerate() {
+            let lines: Vec<_> = words.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            println!("orchestrator {} said at last:\n{}", number + 1, last.join("\n"));
         }
     }
 }
