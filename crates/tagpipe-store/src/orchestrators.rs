@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use sea_orm::QueryResult;
+use sea_orm::{ConnectionTrait, QueryResult, Statement};
 use serde::Serialize;
 
 use crate::connect::Store;
 use crate::contract::RunId;
+use crate::dialect::Dialect;
 use crate::error::StoreError;
+use crate::runs::RunSeeding;
 
 /// A process that orchestrates a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,27 +79,8 @@ impl Store {
         runners_wanted: u64,
         before: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let sql = format!(
-            "INSERT INTO orchestrators AS entered (run_id, instance, host, pid, process_mark, state, runners_wanted, \
-                 started_at, heartbeat_at) \
-             VALUES ($1, $2, $3, $4, $5, 'running', $6, {now}, {now}) \
-             ON CONFLICT (run_id) DO UPDATE SET instance = excluded.instance, host = excluded.host, \
-                 pid = excluded.pid, process_mark = excluded.process_mark, state = excluded.state, \
-                 runners_wanted = excluded.runners_wanted, started_at = excluded.started_at, \
-                 heartbeat_at = excluded.heartbeat_at \
-             WHERE entered.instance = $7",
-            now = self.dialect.statement_time(),
-        );
-        let values = [
-            run.into(),
-            orchestrator.instance.clone().into(),
-            self.dialect.text(&orchestrator.host),
-            i64::from(orchestrator.pid).into(),
-            self.dialect.text(&orchestrator.process_mark),
-            i64::try_from(runners_wanted).unwrap_or(i64::MAX).into(),
-            before.unwrap_or_default().into(),
-        ];
-        Ok(self.write(self.dialect.statement(sql, values)).await? > 0)
+        let statement = registration(self.dialect, run, orchestrator, runners_wanted, before);
+        Ok(self.write(statement).await? > 0)
     }
 
     /// An orchestrator's word that it is alive. `false` when another process has taken its place.
@@ -161,6 +144,53 @@ impl Store {
         let rows = self.rows(self.dialect.statement(sql, values)).await?;
         rows.iter().map(record).collect()
     }
+}
+
+impl RunSeeding {
+    /// Enters the orchestrator of the run that is being started: a run that is there has it.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn enter_orchestrator(
+        &mut self,
+        orchestrator: &OrchestratorIdentity,
+        runners_wanted: u64,
+    ) -> Result<(), StoreError> {
+        let statement = registration(self.dialect, self.run, orchestrator, runners_wanted, None);
+        self.transaction.execute_raw(statement).await?;
+        Ok(())
+    }
+}
+
+/// Enters an orchestrator where none is, or where `before` is.
+fn registration(
+    dialect: Dialect,
+    run: RunId,
+    orchestrator: &OrchestratorIdentity,
+    runners_wanted: u64,
+    before: Option<&str>,
+) -> Statement {
+    let sql = format!(
+        "INSERT INTO orchestrators AS entered (run_id, instance, host, pid, process_mark, state, runners_wanted, \
+             started_at, heartbeat_at) \
+         VALUES ($1, $2, $3, $4, $5, 'running', $6, {now}, {now}) \
+         ON CONFLICT (run_id) DO UPDATE SET instance = excluded.instance, host = excluded.host, \
+             pid = excluded.pid, process_mark = excluded.process_mark, state = excluded.state, \
+             runners_wanted = excluded.runners_wanted, started_at = excluded.started_at, \
+             heartbeat_at = excluded.heartbeat_at \
+         WHERE entered.instance = $7",
+        now = dialect.statement_time(),
+    );
+    let values = [
+        run.into(),
+        orchestrator.instance.clone().into(),
+        dialect.text(&orchestrator.host),
+        i64::from(orchestrator.pid).into(),
+        dialect.text(&orchestrator.process_mark),
+        i64::try_from(runners_wanted).unwrap_or(i64::MAX).into(),
+        before.unwrap_or_default().into(),
+    ];
+    dialect.statement(sql, values)
 }
 
 fn record(row: &QueryResult) -> Result<OrchestratorRecord, StoreError> {

@@ -40,9 +40,9 @@ pub struct Resumed {
 /// [`RunSeeding::commit`] it leaves nothing behind.
 #[derive(Debug)]
 pub struct RunSeeding {
-    transaction: DatabaseTransaction,
-    dialect: Dialect,
-    run: RunId,
+    pub(crate) transaction: DatabaseTransaction,
+    pub(crate) dialect: Dialect,
+    pub(crate) run: RunId,
 }
 
 impl RunSeeding {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{Resumed, RunRecord, RunnerEnd, RunningRunner, StoreError};
+use tagpipe_store::{OrchestratorIdentity, Resumed, RunRecord, RunnerEnd, RunningRunner, StoreError};
 
 use super::Pipeline;
 use super::seed::{ensure_something_to_read, seed};
@@ -15,7 +15,7 @@ use crate::process::{Presence, host_name, presence};
 use crate::settings::Site;
 
 impl Pipeline {
-    pub(super) async fn begin(&self, site: &Site) -> Result<RunId, RunError> {
+    pub(super) async fn begin(&self, site: &Site, orchestrator: Option<&Entry>) -> Result<RunId, RunError> {
         let scale: Vec<_> = self
             .profile
             .scale()
@@ -34,6 +34,13 @@ impl Pipeline {
         // The run and its first pages are one transaction: a run that is there has all of them.
         let mut seeding = self.store.begin_run(&self.stored_config(site)).await?;
         let pages = seed(&mut seeding, &self.parents, &self.profile, start_from, filters).await?;
+        if let Some(Entry {
+            identity,
+            runners_wanted,
+        }) = orchestrator
+        {
+            seeding.enter_orchestrator(identity, *runners_wanted).await?;
+        }
         let run = seeding.commit().await?;
         tracing::info!(run, pages, start_from = %start_from, "run started");
         Ok(run)
@@ -195,6 +202,13 @@ impl Pipeline {
         self.store.allow_verification(run).await?;
         Ok(reopened)
     }
+}
+
+/// The process that orchestrates a run, as it is entered.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) identity: OrchestratorIdentity,
+    pub(crate) runners_wanted: u64,
 }
 
 /// What is done with runners of this machine that work on the run already.

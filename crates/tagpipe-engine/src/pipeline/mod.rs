@@ -24,7 +24,8 @@ use crate::runner::{Halt, IDLE_LOOK, Runner};
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::{Shutdown, StopRequest};
 use crate::summary::{RunEnd, Summary};
-pub(crate) use beginning::Others;
+pub(crate) use beginning::Entry;
+use beginning::Others;
 
 mod beginning;
 mod closing;
@@ -164,17 +165,18 @@ impl Pipeline {
     /// When the run could not be started, or the database went away. What was committed stays.
     pub async fn run(&mut self, start: Start, shutdown: &Shutdown) -> Result<Summary, RunError> {
         let started = Instant::now();
-        match self.prepare(start, Others::Refused, shutdown).await? {
+        match self.prepare(start, None, shutdown).await? {
             Preparation::Ready(prepared) => self.work(*prepared, start, shutdown, started).await,
             Preparation::Ended(summary) => Ok(*summary),
         }
     }
 
-    /// Everything before the first page: the run's settings, the pace, what robots are allowed, the run itself.
+    /// Everything before the first page: the run's settings, the pace, what robots are allowed, the run itself, with its
+    /// orchestrator if it is a new one that has one.
     pub(crate) async fn prepare(
         &mut self,
         start: Start,
-        others: Others,
+        orchestrator: Option<&Entry>,
         shutdown: &Shutdown,
     ) -> Result<Preparation, RunError> {
         let site = self.site();
@@ -209,8 +211,8 @@ impl Pipeline {
                 self.store.set_running(run).await?;
                 (run, None)
             }
-            (_, Some(record)) => (record.id, Some(self.take_up(record.id, others).await?)),
-            (_, None) => (self.begin(&site).await?, None),
+            (_, Some(record)) => (record.id, Some(self.take_up(record.id, Others::Refused).await?)),
+            (_, None) => (self.begin(&site, orchestrator).await?, None),
         };
         Ok(Preparation::Ready(Box::new(Prepared {
             run,

@@ -19,6 +19,7 @@ on_both_engines! {
     a_runner_that_was_not_heard_of_counts_as_gone,
     what_is_taken_back_is_the_owners_alone,
     one_process_orchestrates_a_run,
+    a_run_begins_with_its_orchestrator_or_not_at_all,
 }
 
 fn entry() -> AuditEntry {
@@ -192,13 +193,30 @@ async fn what_is_taken_back_is_the_owners_alone(crawl: Crawl) {
     crawl.accept(&accepted).await;
 }
 
-async fn one_process_orchestrates_a_run(crawl: Crawl) {
-    let process = |instance: &str| OrchestratorIdentity {
+fn process(instance: &str) -> OrchestratorIdentity {
+    OrchestratorIdentity {
         instance: instance.into(),
         host: "here".into(),
         pid: 7,
         process_mark: "boot/7".into(),
-    };
+    }
+}
+
+/// Killed between the two, an orchestrator would leave a run that its successor does not know for its own.
+async fn a_run_begins_with_its_orchestrator_or_not_at_all(crawl: Crawl) {
+    let settings = json!({});
+    let mut given_up = crawl.store.begin_run(&settings).await.unwrap();
+    given_up.enter_orchestrator(&process("one"), 2).await.unwrap();
+    drop(given_up);
+    let mut seeding = crawl.store.begin_run(&settings).await.unwrap();
+    seeding.enter_orchestrator(&process("two"), 2).await.unwrap();
+    let run = seeding.commit().await.unwrap();
+    let at_work = crawl.store.orchestrators_at_work().await.unwrap();
+    assert_eq!(at_work.len(), 1);
+    assert_eq!((at_work[0].run, &at_work[0].identity), (run, &process("two")));
+}
+
+async fn one_process_orchestrates_a_run(crawl: Crawl) {
     let (store, run) = (&crawl.store, crawl.run);
     let enter = async |instance: &str, before: Option<&str>| {
         store

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::super::Orchestrator;
 use crate::error::RunError;
+use crate::pipeline::Entry;
 use crate::process::{Presence, host_name, own_mark, presence};
 
 /// A run under way of the same pages whose orchestrator is gone.
@@ -51,29 +52,37 @@ fn orchestrated_already(record: &OrchestratorRecord) -> RunError {
     ))
 }
 
-/// Enters this process as the orchestrator of `run`.
-pub(super) async fn enter(of: &Orchestrator, run: RunId) -> Result<String, RunError> {
+/// This process as an orchestrator.
+pub(super) fn own_entry(of: &Orchestrator) -> Entry {
+    Entry {
+        identity: OrchestratorIdentity {
+            instance: Uuid::new_v4().to_string(),
+            host: host_name(),
+            pid: std::process::id(),
+            process_mark: own_mark(),
+        },
+        runners_wanted: of.settings.num_runners as u64,
+    }
+}
+
+/// Enters this process as the orchestrator of `run`, unless it was with the run's start.
+pub(super) async fn enter(of: &Orchestrator, run: RunId, entry: &Entry) -> Result<(), RunError> {
     let store = of.pipeline.store();
-    let identity = OrchestratorIdentity {
-        instance: Uuid::new_v4().to_string(),
-        host: host_name(),
-        pid: std::process::id(),
-        process_mark: own_mark(),
-    };
     let before = store.orchestrator(run).await?;
-    if let Some(record) = &before
-        && record.is_running
-        && whereabouts(record, of.pipeline.settings().lease_term) != Presence::Gone
-    {
-        return Err(orchestrated_already(record));
+    if let Some(record) = &before {
+        if record.identity.instance == entry.identity.instance {
+            return Ok(());
+        }
+        if record.is_running && whereabouts(record, of.pipeline.settings().lease_term) != Presence::Gone {
+            return Err(orchestrated_already(record));
+        }
     }
     let before = before.map(|record| record.identity.instance);
-    let wanted = of.settings.num_runners as u64;
     let entered = store
-        .register_orchestrator(run, &identity, wanted, before.as_deref())
+        .register_orchestrator(run, &entry.identity, entry.runners_wanted, before.as_deref())
         .await?;
     if entered {
-        return Ok(identity.instance);
+        return Ok(());
     }
     Err(RunError::Usage(format!(
         "another process has just begun to orchestrate run {run}; `tagpipe status` shows it"

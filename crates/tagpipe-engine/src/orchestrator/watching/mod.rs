@@ -17,13 +17,13 @@ use super::process::{Exit, RunnerProcess};
 use super::seat::{Limits, Seat, SeatState, Verdict, share, verdict};
 use super::{Orchestrator, RunnerOrder};
 use crate::error::RunError;
-use crate::pipeline::{Others, Preparation, Start};
+use crate::pipeline::{Preparation, Start};
 use crate::process::{Presence, presence};
 use crate::shutdown::{Shutdown, StopRequest};
 use crate::status::run_status;
 use crate::summary::{RunEnd, RunnerSummary, Summary};
 use answers::Answers;
-use entering::{enter, left_behind};
+use entering::{enter, left_behind, own_entry};
 
 mod answers;
 mod checking;
@@ -83,6 +83,7 @@ impl<'a> Watching<'a> {
         shutdown: &Shutdown,
     ) -> Result<Result<Watching<'a>, Summary>, RunError> {
         let started = Instant::now();
+        let entry = own_entry(of);
         let left_behind = match start {
             Start::New => left_behind(of).await?,
             Start::Resume(_) | Start::Join(_) => None,
@@ -97,12 +98,13 @@ impl<'a> Watching<'a> {
             }
             (Start::Resume(run), None) => of.pipeline.take_up_with_others(run).await?,
             (Start::Join(run), None) => of.pipeline.take_up_with_others(Some(run)).await?,
-            (Start::New, None) => match of.pipeline.prepare(start, Others::Welcome, shutdown).await? {
+            (Start::New, None) => match of.pipeline.prepare(start, Some(&entry), shutdown).await? {
                 Preparation::Ready(prepared) => (prepared.run, prepared.resumed),
                 Preparation::Ended(summary) => return Ok(Err(*summary)),
             },
         };
-        let instance = enter(of, run).await?;
+        enter(of, run, &entry).await?;
+        let instance = entry.identity.instance;
         let store = of.pipeline.store().clone();
         let now = Instant::now();
         let mut watching = Watching {
