@@ -204,6 +204,14 @@ impl Dialect {
         }
     }
 
+    /// [`Dialect::skip_locked`] for the rows of `table` alone, where a query has other sources.
+    pub(crate) fn skip_locked_of(self, table: &str) -> String {
+        match self {
+            Dialect::Sqlite => String::new(),
+            Dialect::Postgres => format!("FOR UPDATE OF {table} SKIP LOCKED"),
+        }
+    }
+
     /// A table source `r` made of the JSON array in `$1`, one row per object. With it, any number of rows is
     /// one statement with one parameter: its text never changes, so it is prepared once, and no limit on the
     /// number of parameters is near.
