@@ -27,6 +27,14 @@ bench *ARGUMENTS:
 bench-looking *ARGUMENTS:
     bench/looking {{ARGUMENTS}}
 
+# How fast runners claim pages from a frontier of a million
+bench-claims *ARGUMENTS:
+    bench/claims {{ARGUMENTS}}
+
+# What 2 and 4 runners bring
+bench-runners *ARGUMENTS:
+    bench/runners {{ARGUMENTS}}
+
 # Makes docs/reference.md from the program
 reference:
     scripts/reference

@@ -5,10 +5,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use tagpipe_store::{ErrorClass, StoreError};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a single call may go without an answer. A connection whose network went away without a word never gets one;
+/// the next call takes another connection. Longer than PostgreSQL lets a frozen transaction hold its locks.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 
 /// Calls `action` until it gives another answer than "not available", for at most `patience`, be it that the database
 /// says so or that it says nothing at all.
@@ -23,13 +26,13 @@ pub(crate) async fn patiently<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let deadline = Instant::now() + patience;
+    let within = patience.min(ANSWER_WITHIN);
     persistently(patience, what, || {
         let call = action();
         async move {
-            match timeout_at(deadline, call).await {
+            match timeout(within, call).await {
                 Ok(answer) => answer,
-                Err(_) => Err(no_answer(what, patience)),
+                Err(_) => Err(no_answer(what, within)),
             }
         }
     })
@@ -72,9 +75,9 @@ where
     }
 }
 
-fn no_answer(what: &str, patience: Duration) -> StoreError {
+fn no_answer(what: &str, within: Duration) -> StoreError {
     StoreError::Unavailable(format!(
         "no answer within {} s to the request to {what}",
-        patience.as_secs()
+        within.as_secs()
     ))
 }

@@ -184,7 +184,7 @@ pub fn runner_summaries(processes: &[RunnerOverview]) -> Vec<RunnerSummary> {
         }
     }
     for runner in &mut runners {
-        runner.pages_per_s = runner.pages as f64 / runner.working_s.max(1.0);
+        runner.pages_per_s = runner.pages as f64 / runner.working_s.max(0.1);
     }
     runners.sort_by(|one, other| by_number(&one.runner_id).cmp(&by_number(&other.runner_id)));
     runners

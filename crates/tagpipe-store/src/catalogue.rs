@@ -479,10 +479,12 @@ async fn mark_vanished<'a>(
     });
     let rows: Vec<_> = cards.chain(seen).collect();
     let sql = format!(
-        "UPDATE grade_rows SET vanished_at = {now}, changed_at = {now} \
-         WHERE vanished_at IS NULL \
-             AND card_id IN (SELECT r.card_id FROM {source} WHERE r.card_id IS NOT NULL) \
-             AND cert_number NOT IN (SELECT r.cert_number FROM {source} WHERE r.cert_number IS NOT NULL)",
+        "UPDATE grade_rows SET vanished_at = {now}, changed_at = {now} WHERE id IN \
+             (SELECT id FROM grade_rows WHERE vanished_at IS NULL \
+                 AND card_id IN (SELECT r.card_id FROM {source} WHERE r.card_id IS NOT NULL) \
+                 AND cert_number NOT IN (SELECT r.cert_number FROM {source} WHERE r.cert_number IS NOT NULL) \
+                 {skip_locked})",
+        skip_locked = dialect.skip_locked_of("grade_rows"),
         now = dialect.statement_time(),
         source = dialect.rows(&[("card_id", ColumnType::Int), ("cert_number", ColumnType::Text)]),
     );

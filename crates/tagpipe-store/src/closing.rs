@@ -112,6 +112,21 @@ impl Store {
         self.end_run_where(run, ending, &alone, values).await
     }
 
+    /// Puts a summary in the place of the one that `run` has ended with: one that was written later and knows how all its
+    /// runners ended. A run that is under way again is left alone.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn replace_summary(&self, run: RunId, summary: &Json) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE runs SET summary = {} WHERE id = $2 AND state <> 'running'",
+            self.dialect.json_parameter("$1")
+        );
+        let values = [self.dialect.json(summary), run.into()];
+        self.write(self.dialect.statement(sql, values)).await?;
+        Ok(())
+    }
+
     async fn end_run_where(
         &self,
         run: RunId,

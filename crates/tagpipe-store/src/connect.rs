@@ -128,8 +128,10 @@ pub struct Store {
     pub(crate) dialect: Dialect,
 }
 
-/// How long SQLite waits for another process that is writing before it says so.
+/// How long SQLite's writer waits for another process that is writing before it says so.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long of it SQLite itself sleeps at a time, see [`Store::when_free`].
+const BUSY_SLEEP: Duration = Duration::from_millis(2);
 /// The advisory lock that a process migrating PostgreSQL holds: any number, the same in every version.
 const MIGRATION_LOCK: i64 = 7_461_677_069;
 /// A process that is frozen, or a machine that is gone, in the middle of a transaction must not hold its locks for ever:
@@ -319,7 +321,28 @@ impl Store {
     }
 
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        begin(&self.writer).await
+        self.when_free(|| begin(&self.writer)).await
+    }
+
+    /// Asks again, at short and random intervals, while another process writes: SQLite's own wait sleeps ever longer, so that
+    /// among processes that write all the time the one that has waited longest waits on.
+    async fn when_free<T, F>(&self, mut action: impl FnMut() -> F) -> Result<T, DbErr>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match action().await {
+                Err(error)
+                    if self.dialect == Dialect::Sqlite
+                        && is_busy(&error)
+                        && tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_micros(500 + fastrand::u64(..2000))).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
@@ -330,8 +353,29 @@ impl Store {
     }
 
     pub(crate) async fn write(&self, statement: Statement) -> Result<u64, StoreError> {
-        Ok(self.writer.execute_raw(statement).await?.rows_affected())
+        let done = self
+            .when_free(|| self.writer.execute_raw(statement.clone()))
+            .await?;
+        Ok(done.rows_affected())
     }
+
+    /// Rows that a statement returns of what it has written.
+    pub(crate) async fn write_returning(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        self.when_free(|| self.writer.query_all_raw(statement.clone()))
+            .await
+            .map_err(StoreError::from)
+    }
+}
+
+fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
+        return false;
+    };
+    let sea_orm::RuntimeErr::SqlxError(cause) = cause else {
+        return false;
+    };
+    let code = cause.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
 }
 
 fn known_migrations() -> Vec<String> {
@@ -404,6 +448,7 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
     let path = path.to_owned();
     // KiB a connection. Only the writer comes back to the same pages soon.
     let cache_size = if connections == 1 { "-8192" } else { "-2048" };
+    let is_writer = connections == 1 && access == Access::Write;
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
         .max_connections(connections)
@@ -416,6 +461,7 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
     let has_log = PathBuf::from(format!("{}-wal", path.display())).exists();
     options.map_sqlx_sqlite_opts(move |_| {
         let file = sqlite_options(sea_orm::sqlx::sqlite::SqliteConnectOptions::new().filename(&path))
+            .busy_timeout(if is_writer { BUSY_SLEEP } else { BUSY_TIMEOUT })
             .pragma("cache_size", cache_size);
         match access {
             // Without a log of writes nobody is writing, and SQLite need not make the files that readers share.

@@ -72,6 +72,8 @@ impl Store {
     /// Leases up to `limit` pages to `owner` for `term`: deeper levels first, so that the frontier stays
     /// small; within a level in the order they were found. Pages whose retry is due become available first.
     ///
+    /// A crash of PostgreSQL may forget it: then the pages are available again, and who holds them is fenced.
+    ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn claim(
@@ -81,8 +83,7 @@ impl Store {
         limit: usize,
         term: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
-        let transaction = self.begin().await?;
-        self.promote_due(&transaction, run).await?;
+        self.promote_due(run).await?;
         let token = Uuid::new_v4().to_string();
         let dialect = self.dialect;
         let sql = format!(
@@ -90,11 +91,12 @@ impl Store {
                  ORDER BY level DESC, id LIMIT $5 {skip_locked}) \
              UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \
-             WHERE id IN (SELECT id FROM wanted) \
+             WHERE id IN (SELECT id FROM wanted) {unwaited} \
              RETURNING id, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
                  failures, refusals, calm_not_founds, rows_hash, verifications",
             expires = dialect.now_plus("$3"),
             skip_locked = dialect.skip_locked(),
+            unwaited = dialect.without_waiting_for_the_disk(),
             identity = dialect.as_text("identity"),
         );
         let statement = dialect.statement(
@@ -107,8 +109,7 @@ impl Store {
                 i64::try_from(limit).unwrap_or(i64::MAX).into(),
             ],
         );
-        let rows = transaction.query_all_raw(statement).await?;
-        transaction.commit().await?;
+        let rows = self.write_returning(statement).await?;
         let mut leases = rows
             .iter()
             .map(|row| lease(row, &token))
@@ -117,16 +118,27 @@ impl Store {
         Ok(leases)
     }
 
-    async fn promote_due(&self, transaction: &DatabaseTransaction, run: RunId) -> Result<(), StoreError> {
+    /// Looks first: mostly none is due, and looking takes no lock. The statement's time does not change within it, so that
+    /// PostgreSQL looks it up in the index and does not go through all that wait.
+    async fn promote_due(&self, run: RunId) -> Result<(), StoreError> {
+        let due = format!(
+            "SELECT 1 AS due FROM frontier WHERE run_id = $1 AND state = 'retryable' AND not_before <= {} LIMIT 1",
+            self.dialect.statement_time(),
+        );
+        if self
+            .rows(self.dialect.statement(due, [run.into()]))
+            .await?
+            .is_empty()
+        {
+            return Ok(());
+        }
         let sql = format!(
             "UPDATE frontier SET state = 'available', not_before = NULL \
              WHERE id IN (SELECT id FROM frontier WHERE run_id = $1 AND state = 'retryable' AND not_before <= {} {})",
-            self.dialect.now(),
+            self.dialect.statement_time(),
             self.dialect.skip_locked(),
         );
-        transaction
-            .execute_raw(self.dialect.statement(sql, [run.into()]))
-            .await?;
+        self.write(self.dialect.statement(sql, [run.into()])).await?;
         Ok(())
     }
 
@@ -164,17 +176,19 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn rescue_expired(&self, run: RunId) -> Result<u64, StoreError> {
+        // The sum keeps PostgreSQL from the indexes of whole runs: to its statistics a new run has no pages.
         let sql = format!(
             "UPDATE frontier SET state = 'available', lease_owner = NULL, lease_token = NULL, lease_expires_at = NULL \
-             WHERE id IN (SELECT id FROM frontier WHERE run_id = $1 AND state = 'leased' \
+             WHERE id IN (SELECT id FROM frontier WHERE run_id + 0 = $1 AND state = 'leased' \
                           AND lease_expires_at <= {} {})",
-            self.dialect.now(),
+            self.dialect.statement_time(),
             self.dialect.skip_locked(),
         );
         self.write(self.dialect.statement(sql, [run.into()])).await
     }
 
-    /// Takes back all leases of `owner`, which is known to be gone.
+    /// Takes back the leases of `owner`, which is known to be gone. One that is locked is left to run out: its page is just
+    /// being finished, or `owner` was stopped in the middle of that, and whoever waited for it would hang as well.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -236,10 +250,13 @@ impl Store {
     /// See [`StoreError::class`].
     pub async fn outlook(&self, run: RunId) -> Result<Outlook, StoreError> {
         let dialect = self.dialect;
+        // The order makes PostgreSQL use the index. Without, it reads the whole table as long as its statistics have not
+        // noticed that hardly any page is available any more.
         let sql = format!(
             "SELECT CAST((SELECT {due} FROM frontier WHERE run_id = $1 AND state = 'retryable' \
                           ORDER BY not_before LIMIT 1) - {now} AS bigint) AS due_us, \
-                    EXISTS (SELECT 1 FROM frontier WHERE run_id = $1 AND state = 'available') AS available, \
+                    (SELECT id FROM frontier WHERE run_id = $1 AND state = 'available' \
+                     ORDER BY level DESC, id LIMIT 1) IS NOT NULL AS available, \
                     EXISTS (SELECT 1 FROM frontier WHERE run_id = $1 AND state = 'leased') AS leased",
             due = dialect.as_us("not_before"),
             now = dialect.now_us(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::QueryResult;
 use tagpipe_core::profile::PaceAdvice;
 
 use crate::connect::Store;
@@ -22,11 +22,12 @@ impl Store {
     pub async fn open_pace(&self, site: &str) -> Result<i64, StoreError> {
         let sql = "INSERT INTO pace (site) VALUES ($1) ON CONFLICT (site) DO UPDATE SET site = excluded.site \
                    RETURNING last_slot_us";
-        let row = self
-            .writer
-            .query_one_raw(self.dialect.statement(sql, [site.into()]))
+        let rows = self
+            .write_returning(self.dialect.statement(sql, [site.into()]))
             .await?;
-        let row = row.ok_or_else(|| StoreError::Bug("an upsert returned no row".into()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Bug("an upsert returned no row".into()))?;
         Ok(row.try_get("", "last_slot_us")?)
     }
 
@@ -56,16 +57,15 @@ impl Store {
             microseconds(request.interval).into(),
             site.into(),
         ];
-        let row = self
-            .writer
-            .query_one_raw(self.dialect.statement(sql, values))
-            .await?;
-        let row = row.ok_or_else(|| StoreError::NotFound(format!("the pace of `{site}` was not opened")))?;
+        let rows = self.write_returning(self.dialect.statement(sql, values)).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::NotFound(format!("the pace of `{site}` was not opened")))?;
         let (at_us, now_us): (i64, i64) = (row.try_get("", "last_slot_us")?, row.try_get("", "now_us")?);
         Ok(Slot {
             wait: from_us(at_us - now_us),
             at_us,
-            brake: brake(&row)?,
+            brake: brake(row)?,
         })
     }
 
@@ -125,8 +125,8 @@ impl Store {
             dialect.text(refusal.reason),
             site.into(),
         ];
-        let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
-        row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
+        let rows = self.write_returning(dialect.statement(sql, values)).await?;
+        rows.first().map_or_else(|| Ok(Brake::default()), brake)
     }
 
     /// Opens the brake by one step after a good page: what a step adds to the *rate* is always the same, so that a
@@ -158,8 +158,8 @@ impl Store {
             step_per_us.into(),
             site.into(),
         ];
-        let row = self.writer.query_one_raw(dialect.statement(sql, values)).await?;
-        row.as_ref().map_or_else(|| Ok(Brake::default()), brake)
+        let rows = self.write_returning(dialect.statement(sql, values)).await?;
+        rows.first().map_or_else(|| Ok(Brake::default()), brake)
     }
 }
 

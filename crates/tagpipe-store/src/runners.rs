@@ -112,12 +112,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn end_runner(&self, instance: &str, end: RunnerEnd<'_>) -> Result<(), StoreError> {
-        let (state, why) = match end {
-            RunnerEnd::Finished(why) => ("finished", why),
-            RunnerEnd::Lost(why) => ("lost", why),
+        // A runner that says so itself was alive until now.
+        let (state, why, heard_of) = match end {
+            RunnerEnd::Finished(why) => ("finished", why, self.dialect.now()),
+            RunnerEnd::Lost(why) => ("lost", why, "heartbeat_at"),
         };
-        let sql = "UPDATE runners SET state = $1, ended_why = $2, current_page = '' \
-                   WHERE instance = $3 AND state = 'running'";
+        let sql = format!(
+            "UPDATE runners SET state = $1, ended_why = $2, current_page = '', heartbeat_at = {heard_of} \
+             WHERE instance = $3 AND state = 'running'"
+        );
         let values = [state.into(), self.dialect.text(why), instance.into()];
         self.write(self.dialect.statement(sql, values)).await?;
         Ok(())

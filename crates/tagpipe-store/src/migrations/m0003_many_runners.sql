@@ -26,3 +26,9 @@ CREATE TABLE orchestrators (
     started_at {time} NOT NULL,
     heartbeat_at {time} NOT NULL
 );
+
+-- A heartbeat changes the end of a lease and nothing that an index holds: PostgreSQL can then leave the indexes alone.
+DROP INDEX frontier_leased;
+CREATE INDEX frontier_leased ON frontier (run_id, lease_owner) WHERE state = 'leased';
+-- Each claim passes what earlier ones have left at the head of the index until vacuum has cleaned it away: soon, then.
+--postgres ALTER TABLE frontier SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000, autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 10000);

@@ -1,3 +1,6 @@
+--postgres ALTER TABLE frontier RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+DROP INDEX frontier_leased;
+CREATE INDEX frontier_leased ON frontier (lease_expires_at) WHERE state = 'leased';
 DROP TABLE orchestrators;
 ALTER TABLE pace ADD COLUMN refused_page text NOT NULL DEFAULT '';
 ALTER TABLE pace DROP COLUMN closures;

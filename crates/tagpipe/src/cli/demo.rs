@@ -44,6 +44,9 @@ pub(crate) struct DemoSiteArguments {
     /// server: complete pages; script: an app that paints them
     #[arg(long, value_enum, default_value = "server", value_name = "HOW")]
     pub(crate) rendering: RenderingChoice,
+    /// Time before each document, in milliseconds
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub(crate) latency_ms: u64,
     /// Share of answers that are 429 (0 to 1)
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub(crate) rate_limited: f64,

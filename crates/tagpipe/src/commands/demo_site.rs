@@ -1,6 +1,6 @@
 //! `tagpipe demo-site`: the demo site alone.
 
-use tagpipe_demo::{DemoConfig, DemoSite, Faults, Rendering};
+use tagpipe_demo::{DemoConfig, DemoSite, Faults, Latency, Rendering};
 
 use crate::cli::{DemoSiteArguments, GlobalArguments, RenderingChoice};
 use crate::exit::{Exit, Failure};
@@ -82,6 +82,10 @@ fn config(arguments: &DemoSiteArguments) -> Result<DemoConfig, Failure> {
             partial: arguments.partial,
             seed: arguments.seed,
             ..Faults::default()
+        },
+        latency: Latency {
+            document_ms: arguments.latency_ms,
+            ..Latency::default()
         },
         hostile: arguments.hostile,
         record_requests: !arguments.no_request_log,

@@ -59,7 +59,10 @@ impl Watching<'_> {
             interval_s: pipeline.settings().interval.as_secs_f64(),
         };
         let summary = pipeline.summary_of(run, end, own).await?;
-        if !is_over {
+        if is_over {
+            let stored = serde_json::to_value(&summary).expect("own types serialise");
+            self.store.replace_summary(run, &stored).await?;
+        } else {
             self.leave(&summary).await?;
         }
         self.store.end_orchestrator(run, &self.instance).await?;
