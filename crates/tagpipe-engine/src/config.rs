@@ -62,6 +62,9 @@ pub struct Config {
     pub database: DatabaseUrl,
     /// Whether an old schema is brought up to date rather than refused.
     pub migrate: bool,
+    /// Whether a database that is away is waited for, as long as the run's patience says, rather than an error at once:
+    /// for what goes on with a run, which has to be there.
+    pub await_database: bool,
     /// Write nothing, not even a file: rows are kept in memory and counted.
     pub dry_run: bool,
     /// The site.
@@ -87,6 +90,7 @@ impl Config {
         let mut config = Config {
             database: DatabaseUrl::Sqlite(PathBuf::from("tagpipe.db")),
             migrate: true,
+            await_database: false,
             dry_run: false,
             fetch: FetchMode::Auto,
             browser: None,

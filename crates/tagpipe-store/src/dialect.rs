@@ -220,15 +220,6 @@ impl Dialect {
         }
     }
 
-    /// A condition that always holds, and lets PostgreSQL answer before the disk has the statement's changes: for what
-    /// may be lost with the machine. SQLite waits for the disk on every commit.
-    pub(crate) fn without_waiting_for_the_disk(self) -> &'static str {
-        match self {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => "AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'",
-        }
-    }
-
     /// A table source `r` made of the JSON array in `$1`, one row per object. With it, any number of rows is
     /// one statement with one parameter: its text never changes, so it is prepared once, and no limit on the
     /// number of parameters is near.

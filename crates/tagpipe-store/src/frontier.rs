@@ -72,8 +72,6 @@ impl Store {
     /// Leases up to `limit` pages to `owner` for `term`: deeper levels first, so that the frontier stays
     /// small; within a level in the order they were found. Pages whose retry is due become available first.
     ///
-    /// A crash of PostgreSQL may forget it: then the pages are available again, and who holds them is fenced.
-    ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn claim(
@@ -91,12 +89,11 @@ impl Store {
                  ORDER BY level DESC, id LIMIT $5 {skip_locked}) \
              UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \
-             WHERE id IN (SELECT id FROM wanted) {unwaited} \
+             WHERE id IN (SELECT id FROM wanted) \
              RETURNING id, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
                  failures, refusals, calm_not_founds, rows_hash, verifications",
             expires = dialect.now_plus("$3"),
             skip_locked = dialect.skip_locked(),
-            unwaited = dialect.without_waiting_for_the_disk(),
             identity = dialect.as_text("identity"),
         );
         let statement = dialect.statement(

@@ -89,7 +89,11 @@ pub struct Pipeline {
 /// what is stored.
 async fn open_stores(config: &Config) -> Result<(Store, Store), RunError> {
     if !config.dry_run {
-        let store = Store::open(&config.database, config.migrate)
+        let patience = match config.await_database {
+            true => config.run.database_patience,
+            false => Duration::ZERO,
+        };
+        let store = persistently(patience, "open", || Store::open(&config.database, config.migrate))
             .await
             .map_err(RunError::Opening)?;
         return Ok((store.clone(), store));

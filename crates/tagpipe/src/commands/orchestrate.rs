@@ -27,6 +27,7 @@ pub(crate) async fn orchestrate(
     let mut config = run_config(&merged)?;
     config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
+    config.await_database = start != Start::New;
     let runners = runners_settings(&merged)?;
     let display = Display::new(global.quiet);
     let logging = Logging {

@@ -22,6 +22,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let mut config = run_config(&merged)?;
     config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
+    config.await_database = start != Start::New;
     let display = Display::new(global.quiet);
     let logging = Logging {
         level: log_level(&merged)?,
