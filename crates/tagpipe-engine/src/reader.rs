@@ -14,13 +14,14 @@ use tagpipe_core::outcome::Outcome;
 use tagpipe_core::policy::{Decision, RetryPolicy};
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{Document, FetchError, Fetcher, Next, Robots};
-use tagpipe_store::StoreError;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel};
-use tagpipe_store::contract::{ChildFate, ChildPage, Ending, Finish, Lease, ReadCost, Unreadable};
+use tagpipe_store::contract::{Admission, ChildFate, ChildPage, Ending, Finish, Lease, ReadCost, Unreadable};
+use tagpipe_store::{StoreError, StoredSubject};
 
 use crate::heartbeat::Activity;
 use crate::judgement::{Reading, judge};
 use crate::pacer::{Pacer, Permit};
+use crate::settings::Freshness;
 
 /// Reads pages. Shared by all workers of a runner.
 pub(crate) struct Reader {
@@ -29,6 +30,7 @@ pub(crate) struct Reader {
     pub(crate) robots: Robots,
     pub(crate) pacer: Pacer,
     pub(crate) filters: Filters,
+    pub(crate) freshness: Freshness,
     pub(crate) retry: RetryPolicy,
     pub(crate) audit_level: AuditLevel,
     pub(crate) activity: Arc<Activity>,
@@ -358,6 +360,7 @@ impl Reader {
             children: self.children(lease, &rows, &odd_addresses),
             rows,
             whole: !lost_rows && !doubted,
+            agrees: *outcome == Outcome::Complete && unreadable.is_empty(),
             unreadable: unreadable.iter().map(unreadable_cell).collect(),
         }
     }
@@ -404,7 +407,7 @@ impl Reader {
                 let fate = self
                     .filters
                     .rejects(kind, &identity)
-                    .map_or(ChildFate::Read, ChildFate::Skip);
+                    .map_or_else(|| self.freshness.fate(), ChildFate::Skip);
                 (url, fate)
             }
             Err(error) => (String::new(), ChildFate::Skip(error.to_string())),
@@ -480,6 +483,31 @@ impl Reader {
             message,
             context,
         }]
+    }
+}
+
+impl Freshness {
+    /// What becomes of a page whose row has just been seen.
+    fn fate(self) -> ChildFate {
+        if self.full {
+            return ChildFate::Read;
+        }
+        ChildFate::ReadIfDue {
+            max_age: self.max_age,
+            audit: fastrand::f64() < self.audit_share,
+        }
+    }
+
+    /// The same for one that is stored.
+    pub(crate) fn admission(self, subject: &StoredSubject) -> Admission {
+        let is_fresh = subject
+            .read_age
+            .is_some_and(|age| self.max_age.is_none_or(|most| age <= most));
+        if is_fresh && !self.full {
+            Admission::Unchanged
+        } else {
+            Admission::Read
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct RunSettings {
     pub filters: Filters,
     /// The level whose pages are read first.
     pub start_from: PageKind,
+    /// What need not be read again.
+    pub freshness: Freshness,
     /// How much this process may do.
     pub budget: Budget,
     /// Entries below this level are not written to the audit trail.
@@ -52,6 +54,7 @@ impl Default for RunSettings {
             },
             filters: Filters::default(),
             start_from: PageKind::Categories,
+            freshness: Freshness::default(),
             budget: Budget::default(),
             audit_level: AuditLevel::Info,
             audit_retention: AuditRetention::default(),
@@ -66,6 +69,27 @@ impl Default for RunSettings {
 #[must_use]
 pub fn generated_runner_id() -> String {
     format!("runner_{:08x}", fastrand::u32(..))
+}
+
+/// Which pages need not be read again: those whose rows show what they showed when the page was last read whole.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Freshness {
+    /// Read everything all the same.
+    pub full: bool,
+    /// Longest time that a page may go unread, if there is one.
+    pub max_age: Option<Duration>,
+    /// Share of the pages left out that are read all the same, from 0 to 1, to see what leaving out misses.
+    pub audit_share: f64,
+}
+
+impl Default for Freshness {
+    fn default() -> Freshness {
+        Freshness {
+            full: false,
+            max_age: None,
+            audit_share: 0.002,
+        }
+    }
 }
 
 /// How much a process may do before it ends its run for now.

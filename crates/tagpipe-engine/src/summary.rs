@@ -6,7 +6,7 @@ use serde::Serialize;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_core::model::PageKind;
 use tagpipe_store::contract::{FrontierCounts, RowCounts, RunId};
-use tagpipe_store::monitor::RunnerOverview;
+use tagpipe_store::monitor::{LeftOut, RunnerOverview};
 use tagpipe_store::{FailedPage, Resumed, SlowPage};
 
 /// How a run, or this process's part in it, ended.
@@ -109,6 +109,8 @@ pub struct Summary {
     pub requests: u64,
     /// Bytes received in the whole run.
     pub bytes: u64,
+    /// What did not have to be read.
+    pub left_out: LeftOutSummary,
     /// Reads that were repeated, by cause.
     pub retries: Vec<Retries>,
     /// Sums that do not agree, and cells that could not be read.
@@ -131,6 +133,41 @@ pub struct Summary {
     pub disagreements: Vec<String>,
     /// What else deserves a word.
     pub notes: Vec<String>,
+}
+
+/// Pages that were not read because their rows showed what they showed before, and what that may have missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct LeftOutSummary {
+    /// Pages that were not read, and at least as many requests saved.
+    pub pages: u64,
+    /// Further ones that were read all the same, chosen at random.
+    pub audited: u64,
+    /// Of these, those that had changed.
+    pub missed: u64,
+    /// Largest share of the pages left out that have changed, with 95 % confidence; null if none was audited.
+    pub missed_share_most: Option<f64>,
+}
+
+impl From<LeftOut> for LeftOutSummary {
+    fn from(left_out: LeftOut) -> LeftOutSummary {
+        LeftOutSummary {
+            pages: left_out.pages,
+            audited: left_out.audited,
+            missed: left_out.missed,
+            missed_share_most: (left_out.audited > 0).then(|| upper_bound(left_out.missed, left_out.audited)),
+        }
+    }
+}
+
+/// The upper end of Wilson's 95 % interval for a share of which `hits` of `trials` were seen.
+/// <https://doi.org/10.1080/01621459.1927.10502953>
+fn upper_bound(hits: u64, trials: u64) -> f64 {
+    const Z: f64 = 1.96;
+    let (hits, trials) = (hits as f64, trials as f64);
+    let (share, z2) = (hits / trials, Z * Z);
+    let middle = share + z2 / (2.0 * trials);
+    let spread = Z * (share * (1.0 - share) / trials + z2 / (4.0 * trials * trials)).sqrt();
+    ((middle + spread) / (1.0 + z2 / trials)).min(1.0)
 }
 
 /// One runner's part in a run: all processes that worked under its name, the newest one telling how it stands.
@@ -305,6 +342,23 @@ mod tests {
             requests: pages + 3,
             bytes: 100,
         }
+    }
+
+    /// Against the values of statsmodels' `proportion_confint(method="wilson")`.
+    #[test]
+    fn the_bound_is_wilsons() {
+        for (hits, trials, expected) in [
+            (0, 10, 0.2775),
+            (0, 100, 0.0370),
+            (1, 20, 0.2361),
+            (5, 50, 0.2136),
+        ] {
+            assert!(
+                (upper_bound(hits, trials) - expected).abs() < 0.0005,
+                "{hits} of {trials}"
+            );
+        }
+        assert_eq!(upper_bound(3, 3), 1.0);
     }
 
     #[test]

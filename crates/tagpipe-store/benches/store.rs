@@ -303,7 +303,8 @@ fn page(kind: PageKind, identity: Identity, subject_id: Option<i64>) -> NewPage 
         identity,
         subject_id,
         expected: Some(7),
-        skipped: None,
+        subject_changes: None,
+        admission: tagpipe_store::contract::Admission::Read,
     }
 }
 

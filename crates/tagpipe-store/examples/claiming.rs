@@ -296,6 +296,7 @@ fn complete(lease: Lease) -> Finish {
             rows,
             children: Vec::new(),
             whole: true,
+            agrees: true,
             unreadable: Vec::new(),
         },
         audit: vec![entry],

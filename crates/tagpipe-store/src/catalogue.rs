@@ -21,16 +21,28 @@ pub(crate) struct Gathered<'a, T> {
     pub(crate) row: &'a T,
 }
 
-/// Ids by parent and natural key, and what became of the rows.
+/// A row as it is stored after its upsert.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredRow {
+    pub(crate) id: i64,
+    /// How often it has shown something else; `None` for categories, which show nothing.
+    pub(crate) changes: Option<i64>,
+    /// How long ago its page was read whole, in microseconds, if it has shown the same since.
+    pub(crate) read_age_us: Option<i64>,
+    /// Whether it is new, or other than before.
+    pub(crate) moved: bool,
+}
+
+/// Stored rows by parent and natural key, and what became of them.
 #[derive(Debug, Default)]
 pub(crate) struct Upserted {
-    ids: HashMap<(i64, String), i64>,
+    rows: HashMap<(i64, String), StoredRow>,
     pub(crate) counts: RowCounts,
 }
 
 impl Upserted {
-    pub(crate) fn id(&self, parent: i64, key: &str) -> Result<i64, StoreError> {
-        self.ids
+    pub(crate) fn row(&self, parent: i64, key: &str) -> Result<StoredRow, StoreError> {
+        self.rows
             .get(&(parent, key.to_owned()))
             .copied()
             .ok_or_else(|| StoreError::Bug(format!("an upsert returned no id for `{key}`")))
@@ -96,12 +108,13 @@ pub(crate) async fn upsert_categories(
                  THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
+             CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         now = dialect.statement_time(),
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    Ok(upsert(transaction, dialect, &sql, &rows).await?.0)
+    upsert(transaction, dialect, &sql, &rows).await
 }
 
 /// Years of categories.
@@ -145,17 +158,28 @@ pub(crate) async fn upsert_years(
          FROM {source} WHERE true \
          ON CONFLICT (category_id, natural_key) DO UPDATE SET sets_count = excluded.sets_count, \
              items_count = excluded.items_count, graded_count = excluded.graded_count, url = excluded.url, \
-             changed_at = CASE WHEN stored.sets_count <> excluded.sets_count \
-                 OR stored.items_count <> excluded.items_count OR stored.graded_count <> excluded.graded_count \
-                 THEN {seen} ELSE stored.changed_at END, \
+             changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
+             changed_at = CASE WHEN {differs} THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
-         RETURNING id, category_id AS parent, natural_key, \
+         RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+        differs = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
+                   OR stored.graded_count <> excluded.graded_count)",
+        read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    Ok(upsert(transaction, dialect, &sql, &rows).await?.0)
+    upsert(transaction, dialect, &sql, &rows).await
+}
+
+/// How long ago the page of a row was read whole, if the row has shown the same since: an expression over the row.
+fn read_age(dialect: Dialect) -> String {
+    format!(
+        "CASE WHEN changes = read_changes THEN {} - {} END",
+        dialect.now_us(),
+        dialect.as_us("read_at")
+    )
 }
 
 #[derive(Serialize)]
@@ -308,11 +332,10 @@ async fn upsert_populated<T: Populated>(
         "INSERT INTO {name} AS stored ({stored}, first_seen_at, changed_at, last_seen_at) \
          SELECT {given}, {now}, {now}, {now} FROM {source} WHERE true \
          ON CONFLICT ({parent}, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
-             total = excluded.total, \
-             changed_at = CASE WHEN stored.counts <> excluded.counts OR stored.total <> excluded.total \
-                 THEN {seen} ELSE stored.changed_at END, \
+             total = excluded.total, changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
+             changed_at = CASE WHEN {differs} THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
-         RETURNING id, {parent} AS parent, natural_key, \
+         RETURNING id, {parent} AS parent, natural_key, changes, {read_age} AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         stored = names()
             .map(|column| if column == "parent" { *parent } else { column })
@@ -322,15 +345,17 @@ async fn upsert_populated<T: Populated>(
             .map(|column| format!("r.{column}"))
             .collect::<Vec<_>>()
             .join(", "),
+        differs = "(stored.counts <> excluded.counts OR stored.total <> excluded.total)",
+        read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
         source = dialect.rows(columns),
     );
-    let (upserted, moved) = upsert(transaction, dialect, &sql, rows).await?;
+    let upserted = upsert(transaction, dialect, &sql, rows).await?;
     let populations: Vec<_> = rows
         .iter()
         .filter_map(|row| {
-            let subject_id = *moved.get(&row.key())?;
+            let subject_id = upserted.rows.get(&row.key()).filter(|stored| stored.moved)?.id;
             let (counts, total) = row.population();
             Some(Population {
                 subject_id,
@@ -350,7 +375,7 @@ pub(crate) async fn upsert_grade_rows(
     dialect: Dialect,
     rows: &[Gathered<'_, GradeRow>],
     whole: &[i64],
-) -> Result<RowCounts, StoreError> {
+) -> Result<GradeRowsUpserted, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         cert_number: &'a str,
@@ -431,7 +456,7 @@ pub(crate) async fn upsert_grade_rows(
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL \
                  THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen} \
-         RETURNING first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+         RETURNING card_id, first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         columns = VALUES.join(", "),
         assignments = VALUES.map(|name| format!("{name} = excluded.{name}")).join(", "),
         differs = VALUES
@@ -441,33 +466,46 @@ pub(crate) async fn upsert_grade_rows(
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    let mut counts = RowCounts::default();
+    let mut upserted = GradeRowsUpserted::default();
     if !rows.is_empty() {
         let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
         for row in transaction.query_all_raw(statement).await? {
-            count_upserted(&mut counts, &row)?;
+            if count_upserted(&mut upserted.counts, &row)? {
+                *upserted.moved.entry(row.try_get("", "card_id")?).or_default() += 1;
+            }
         }
     }
     let seen = rows.iter().map(|row| row.cert_number);
-    counts.vanished = mark_vanished(transaction, dialect, whole, seen).await?;
-    Ok(counts)
+    for card in mark_vanished(transaction, dialect, whole, seen).await? {
+        upserted.counts.vanished += 1;
+        *upserted.moved.entry(card).or_default() += 1;
+    }
+    Ok(upserted)
+}
+
+/// What became of certificates.
+#[derive(Debug, Default)]
+pub(crate) struct GradeRowsUpserted {
+    pub(crate) counts: RowCounts,
+    /// Those that are new, other or gone, by card.
+    pub(crate) moved: HashMap<i64, i64>,
 }
 
 /// Marks the certificates of `cards` that are not among those `seen`, in one statement: what a card still lists
-/// never leaves the database.
+/// never leaves the database. Returns the card of each.
 async fn mark_vanished<'a>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     cards: &[i64],
     seen: impl Iterator<Item = &'a str>,
-) -> Result<u64, StoreError> {
+) -> Result<Vec<i64>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         card_id: Option<i64>,
         cert_number: Option<&'a str>,
     }
     if cards.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let cards = cards.iter().map(|card_id| Row {
         card_id: Some(*card_id),
@@ -483,13 +521,15 @@ async fn mark_vanished<'a>(
              (SELECT id FROM grade_rows WHERE vanished_at IS NULL \
                  AND card_id IN (SELECT r.card_id FROM {source} WHERE r.card_id IS NOT NULL) \
                  AND cert_number NOT IN (SELECT r.cert_number FROM {source} WHERE r.cert_number IS NOT NULL) \
-                 {skip_locked})",
+                 {skip_locked}) \
+         RETURNING card_id",
         skip_locked = dialect.skip_locked_of("grade_rows"),
         now = dialect.statement_time(),
         source = dialect.rows(&[("card_id", ColumnType::Int), ("cert_number", ColumnType::Text)]),
     );
     let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
-    Ok(transaction.execute_raw(statement).await?.rows_affected())
+    let rows = transaction.query_all_raw(statement).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "card_id")?)).collect()
 }
 
 #[derive(Serialize)]
@@ -524,32 +564,30 @@ async fn record_history(
     Ok(())
 }
 
-/// Ids of the rows that are new or changed, by parent and natural key.
-type Moved = HashMap<(i64, String), i64>;
-
 async fn upsert<T: Serialize>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     sql: &str,
     rows: &[T],
-) -> Result<(Upserted, Moved), StoreError> {
+) -> Result<Upserted, StoreError> {
     let mut upserted = Upserted::default();
-    let mut moved = Moved::new();
     if rows.is_empty() {
-        return Ok((upserted, moved));
+        return Ok(upserted);
     }
     for row in transaction
         .query_all_raw(dialect.statement(sql, [dialect.json_rows(rows)]))
         .await?
     {
-        let id: i64 = row.try_get("", "id")?;
         let key: (i64, String) = (row.try_get("", "parent")?, row.try_get("", "natural_key")?);
-        if count_upserted(&mut upserted.counts, &row)? {
-            moved.insert(key.clone(), id);
-        }
-        upserted.ids.insert(key, id);
+        let stored = StoredRow {
+            id: row.try_get("", "id")?,
+            changes: row.try_get("", "changes")?,
+            read_age_us: row.try_get("", "read_age_us")?,
+            moved: count_upserted(&mut upserted.counts, &row)?,
+        };
+        upserted.rows.insert(key, stored);
     }
-    Ok((upserted, moved))
+    Ok(upserted)
 }
 
 /// Counts an upserted row by what became of it. Returns whether it is new or changed.

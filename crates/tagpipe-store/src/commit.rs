@@ -3,7 +3,7 @@
 //! Several pages may share a transaction; a page is never spread over two. The first statement ends the
 //! leases and returns which were still in force; nothing of the others is written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::Serialize;
@@ -13,11 +13,13 @@ use tagpipe_core::outcome::Cause;
 
 use crate::audit::{AuditOrigin, insert_audit};
 use crate::catalogue::{
-    Gathered, NaturalKey, Upserted, upsert_cards, upsert_categories, upsert_grade_rows, upsert_sets,
-    upsert_years,
+    Gathered, NaturalKey, StoredRow, Upserted, upsert_cards, upsert_categories, upsert_grade_rows,
+    upsert_sets, upsert_years,
 };
 use crate::connect::Store;
-use crate::contract::{ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable};
+use crate::contract::{
+    Admission, ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable,
+};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
@@ -108,6 +110,7 @@ async fn finish(
         .iter()
         .filter(|one| ended.contains(&one.lease.page_id))
         .collect();
+    note_readings(transaction, dialect, &accepted).await?;
     let mut committed = Committed::default();
     let mut new_pages = Vec::new();
     write_rows(
@@ -304,6 +307,7 @@ async fn write_rows(
     let mut cards: Vec<Page<'_, CardRow>> = Vec::new();
     let mut grade_rows: Vec<Page<'_, GradeRow>> = Vec::new();
     let mut whole_cards = Vec::new();
+    let mut moved = MovedRows::new();
     for finish in accepted {
         let Ending::Completed {
             rows,
@@ -349,23 +353,58 @@ async fn write_rows(
 
     let gathered: Vec<_> = categories.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_categories(transaction, dialect, &gathered).await?;
-    collect_children(&categories, &upserted, PageKind::Years, committed, new_pages)?;
+    collect_children(
+        &categories,
+        &upserted,
+        PageKind::Years,
+        committed,
+        new_pages,
+        &mut moved,
+    )?;
 
     let gathered: Vec<_> = years.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_years(transaction, dialect, &gathered).await?;
-    collect_children(&years, &upserted, PageKind::Sets, committed, new_pages)?;
+    collect_children(
+        &years,
+        &upserted,
+        PageKind::Sets,
+        committed,
+        new_pages,
+        &mut moved,
+    )?;
 
     let gathered: Vec<_> = sets.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_sets(transaction, dialect, run, &gathered).await?;
-    collect_children(&sets, &upserted, PageKind::Cards, committed, new_pages)?;
+    collect_children(
+        &sets,
+        &upserted,
+        PageKind::Cards,
+        committed,
+        new_pages,
+        &mut moved,
+    )?;
 
     let gathered: Vec<_> = cards.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_cards(transaction, dialect, run, &gathered).await?;
-    collect_children(&cards, &upserted, PageKind::GradeRows, committed, new_pages)?;
+    collect_children(
+        &cards,
+        &upserted,
+        PageKind::GradeRows,
+        committed,
+        new_pages,
+        &mut moved,
+    )?;
 
     let gathered: Vec<_> = grade_rows.iter().flat_map(Page::gathered).collect();
-    committed.rows += upsert_grade_rows(transaction, dialect, &gathered, &whole_cards).await?;
-    Ok(())
+    let upserted = upsert_grade_rows(transaction, dialect, &gathered, &whole_cards).await?;
+    committed.rows += upserted.counts;
+    moved.extend(
+        upserted
+            .moved
+            .into_iter()
+            .map(|(card, rows)| ((PageKind::GradeRows, card), rows)),
+    );
+    note_audits(transaction, dialect, accepted, &moved).await
 }
 
 /// Turns the children of upserted rows into pages of the frontier.
@@ -375,24 +414,136 @@ fn collect_children<T: NaturalKey>(
     kind: PageKind,
     committed: &mut Committed,
     new_pages: &mut Vec<NewPage>,
+    moved: &mut MovedRows,
 ) -> Result<(), StoreError> {
     committed.rows += upserted.counts;
+    let own_kind = PageKind::from_level(kind.level().saturating_sub(1)).unwrap_or(PageKind::Categories);
     for page in pages {
         for (row, child) in page.rows.iter().zip(page.children) {
-            let skipped = match &child.fate {
-                ChildFate::Read => None,
-                ChildFate::Skip(reason) => Some(reason.clone()),
-                ChildFate::Ignore => continue,
+            let stored = upserted.row(page.subject, &row.natural_key())?;
+            if stored.moved {
+                *moved.entry((own_kind, page.subject)).or_default() += 1;
+            }
+            let Some(admission) = admission(&child.fate, &stored) else {
+                continue;
             };
             new_pages.push(NewPage {
                 kind,
                 identity: child.identity.clone(),
                 url: child.url.clone(),
-                subject_id: Some(upserted.id(page.subject, &row.natural_key())?),
+                subject_id: Some(stored.id),
                 expected: child.expected,
-                skipped,
+                subject_changes: stored.changes,
+                admission,
             });
         }
+    }
+    Ok(())
+}
+
+/// What becomes of a row's page; `None` when it has no place in the frontier.
+fn admission(fate: &ChildFate, row: &StoredRow) -> Option<Admission> {
+    match fate {
+        ChildFate::Read => Some(Admission::Read),
+        ChildFate::Skip(reason) => Some(Admission::Skipped(reason.clone())),
+        ChildFate::Ignore => None,
+        ChildFate::ReadIfDue { max_age, audit } => {
+            let oldest_us = max_age.map_or(i64::MAX, microseconds);
+            let is_due = row.read_age_us.is_none_or(|age_us| age_us > oldest_us);
+            Some(match (is_due, audit) {
+                (true, _) => Admission::Read,
+                (false, true) => Admission::ReadToAudit,
+                (false, false) => Admission::Unchanged,
+            })
+        }
+    }
+}
+
+/// Rows that were new, other or gone, by the kind and the subject of the page that lists them.
+type MovedRows = HashMap<(PageKind, i64), i64>;
+
+/// Notes what the pages that were read only to be audited have shown.
+async fn note_audits(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    accepted: &[&Finish],
+    moved: &MovedRows,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        page_id: i64,
+        rows_moved: i64,
+    }
+    let rows: Vec<Row> = accepted
+        .iter()
+        .filter(|one| one.lease.audited && matches!(one.ending, Ending::Completed { .. }))
+        .map(|one| Row {
+            page_id: one.lease.page_id,
+            rows_moved: one
+                .lease
+                .subject_id
+                .and_then(|subject| moved.get(&(one.lease.kind, subject)).copied())
+                .unwrap_or(0),
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE frontier SET rows_moved = r.rows_moved FROM {source} WHERE frontier.id = r.page_id",
+        source = dialect.rows(&[("page_id", ColumnType::Int), ("rows_moved", ColumnType::Int)]),
+    );
+    transaction
+        .execute_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .await?;
+    Ok(())
+}
+
+/// Notes which rows' pages have now been read whole, and which cannot be relied on any more. Before the rows below are
+/// written: what was seen on a page is never older than its reading.
+async fn note_readings(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    accepted: &[&Finish],
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        page_id: i64,
+        relied_on: u8,
+    }
+    for (kind, table) in [
+        (PageKind::Sets, "years"),
+        (PageKind::Cards, "sets"),
+        (PageKind::GradeRows, "cards"),
+    ] {
+        let rows: Vec<Row> = accepted
+            .iter()
+            .filter(|one| one.lease.kind == kind)
+            .filter_map(|one| {
+                let relied_on = match &one.ending {
+                    Ending::Completed { agrees, .. } => u8::from(*agrees),
+                    Ending::Failed { .. } => 0,
+                    _ => return None,
+                };
+                Some(Row {
+                    page_id: one.lease.page_id,
+                    relied_on,
+                })
+            })
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let sql = format!(
+            "UPDATE {table} SET read_at = CASE WHEN r.relied_on = 1 THEN {now} ELSE {table}.read_at END, \
+                 read_changes = CASE WHEN r.relied_on = 1 THEN coalesce(page.subject_changes, -1) ELSE -1 END \
+             FROM {source} JOIN frontier AS page ON page.id = r.page_id WHERE {table}.id = page.subject_id",
+            now = dialect.now(),
+            source = dialect.rows(&[("page_id", ColumnType::Int), ("relied_on", ColumnType::Int)]),
+        );
+        transaction
+            .execute_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+            .await?;
     }
     Ok(())
 }

@@ -27,8 +27,24 @@ pub struct NewPage {
     pub subject_id: Option<i64>,
     /// What its parent's row promised: rows for sets, copies for cards and grade rows.
     pub expected: Option<u64>,
-    /// `Available`, or `Skipped` with the reason.
-    pub skipped: Option<String>,
+    /// [`StoredSubject::changes`](crate::StoredSubject) of that row as the page is added; `None` for the categories.
+    pub subject_changes: Option<i64>,
+    /// What becomes of it.
+    pub admission: Admission,
+}
+
+/// What becomes of a page that is added to a frontier.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// It is read.
+    #[default]
+    Read,
+    /// It need not be read, and is, to see what leaving such pages out would miss.
+    ReadToAudit,
+    /// It is left out, because it would show what is stored.
+    Unchanged,
+    /// It is left out for this reason.
+    Skipped(String),
 }
 
 /// The right to read one page, until it ends.
@@ -56,6 +72,8 @@ pub struct Lease {
     pub history: PageHistory,
     /// Reads on top of the one because sums disagreed.
     pub verifications: u32,
+    /// Whether it is read only to see what leaving it out would miss.
+    pub audited: bool,
 }
 
 /// What one read cost.
@@ -93,6 +111,9 @@ pub enum Ending {
         children: Vec<ChildPage>,
         /// Whether the rows are known to be all there. Only then can a certificate that is missing have vanished.
         whole: bool,
+        /// Whether they also agree with what the parent's row promised. Only then need the page not be read again while
+        /// the parent shows the same.
+        agrees: bool,
         /// Cells that could not be read, or another reason why the page's sums cannot be trusted.
         unreadable: Vec<Unreadable>,
     },
@@ -148,6 +169,14 @@ pub struct ChildPage {
 pub enum ChildFate {
     /// It is read.
     Read,
+    /// It is read if its row shows other counts than when it was last read whole, or if that is longer ago than
+    /// `max_age`; else it is recorded as unchanged, unless it is to be `audit`ed.
+    ReadIfDue {
+        /// Longest time that a page may go unread, if there is one.
+        max_age: Option<Duration>,
+        /// Whether it is read all the same, to see what leaving out misses.
+        audit: bool,
+    },
     /// It is left out and recorded as skipped, with the reason.
     Skip(String),
     /// It is below the levels of this run, or the row has no children: no frontier entry.

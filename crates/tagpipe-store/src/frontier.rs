@@ -11,7 +11,7 @@ use tagpipe_core::policy::PageHistory;
 use uuid::Uuid;
 
 use crate::connect::Store;
-use crate::contract::{FrontierCounts, Lease, NewPage, RunId};
+use crate::contract::{Admission, FrontierCounts, Lease, NewPage, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 
@@ -34,6 +34,8 @@ pub(crate) struct PageRow<'a> {
     identity: &'a Identity,
     subject_id: Option<i64>,
     expected: Option<i64>,
+    subject_changes: Option<i64>,
+    audited: i64,
     state: PageState,
     last_outcome: Option<&'static str>,
     last_error: Option<&'a str>,
@@ -46,6 +48,8 @@ const PAGE_COLUMNS: Columns = &[
     ("identity", ColumnType::Json),
     ("subject_id", ColumnType::Int),
     ("expected", ColumnType::Int),
+    ("subject_changes", ColumnType::Int),
+    ("audited", ColumnType::Int),
     ("state", ColumnType::Text),
     ("last_outcome", ColumnType::Text),
     ("last_error", ColumnType::Text),
@@ -91,7 +95,7 @@ impl Store {
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \
              WHERE id IN (SELECT id FROM wanted) \
              RETURNING id, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
-                 failures, refusals, calm_not_founds, rows_hash, verifications",
+                 failures, refusals, calm_not_founds, rows_hash, verifications, audited",
             expires = dialect.now_plus("$3"),
             skip_locked = dialect.skip_locked(),
             identity = dialect.as_text("identity"),
@@ -291,11 +295,14 @@ pub(crate) async fn add_pages(
         .map(|(page, key)| page_row(page, key.as_str()))
         .collect();
     let sql = format!(
-        "INSERT INTO frontier (run_id, level, page_key, url, identity, subject_id, expected, state, \
-             last_outcome, last_error, finished_at) \
-         SELECT $2, r.level, r.page_key, r.url, r.identity, r.subject_id, r.expected, r.state, \
-             r.last_outcome, r.last_error, CASE WHEN r.state = 'skipped' THEN {now} END \
-         FROM {source} WHERE true ON CONFLICT (run_id, page_key) DO NOTHING \
+        // A page that was left out as unchanged is read after all when its parent was read again and shows something else.
+        "INSERT INTO frontier AS known (run_id, level, page_key, url, identity, subject_id, expected, subject_changes, \
+             audited, state, last_outcome, last_error, finished_at) \
+         SELECT $2, r.level, r.page_key, r.url, r.identity, r.subject_id, r.expected, r.subject_changes, r.audited, \
+             r.state, r.last_outcome, r.last_error, CASE WHEN r.state IN ('skipped', 'unchanged') THEN {now} END \
+         FROM {source} WHERE true ON CONFLICT (run_id, page_key) DO UPDATE SET state = excluded.state, \
+             expected = excluded.expected, subject_changes = excluded.subject_changes, finished_at = NULL \
+         WHERE known.state = 'unchanged' AND excluded.state = 'available' \
          RETURNING CAST(level AS bigint) AS level",
         now = dialect.now(),
         source = dialect.rows(PAGE_COLUMNS),
@@ -317,13 +324,18 @@ fn page_row<'a>(page: &'a NewPage, key: &'a str) -> PageRow<'a> {
         expected: page
             .expected
             .map(|expected| i64::try_from(expected).unwrap_or(i64::MAX)),
-        state: if page.skipped.is_some() {
-            PageState::Skipped
-        } else {
-            PageState::Available
+        subject_changes: page.subject_changes,
+        audited: i64::from(page.admission == Admission::ReadToAudit),
+        state: match page.admission {
+            Admission::Read | Admission::ReadToAudit => PageState::Available,
+            Admission::Unchanged => PageState::Unchanged,
+            Admission::Skipped(_) => PageState::Skipped,
         },
-        last_outcome: page.skipped.as_ref().map(|_| "filter"),
-        last_error: page.skipped.as_deref(),
+        last_outcome: matches!(page.admission, Admission::Skipped(_)).then_some("filter"),
+        last_error: match &page.admission {
+            Admission::Skipped(reason) => Some(reason),
+            _ => None,
+        },
     }
 }
 
@@ -355,6 +367,7 @@ fn lease(row: &QueryResult, token: &str) -> Result<Lease, StoreError> {
             last_rows_hash: rows_hash.map(i64::cast_unsigned),
         },
         verifications: number("verifications")?,
+        audited: number("audited")? > 0,
     })
 }
 

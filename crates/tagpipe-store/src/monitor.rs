@@ -48,6 +48,17 @@ impl RunOverview {
     }
 }
 
+/// What a run did not have to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Pages that would have shown what is stored, those below pages left out included.
+    pub pages: u64,
+    /// Further ones that were read all the same, to see what leaving out misses.
+    pub audited: u64,
+    /// Of these, those with a row that was new, other or gone.
+    pub missed: u64,
+}
+
 /// A process that works or worked on a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunnerOverview {
@@ -174,6 +185,47 @@ impl Store {
         );
         let rows = self.rows(dialect.statement(sql, [run.into()])).await?;
         rows.iter().map(runner_overview).collect()
+    }
+
+    /// What `run` did not have to read.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn left_out(&self, run: RunId) -> Result<LeftOut, StoreError> {
+        // What stands below a page left out, shown when that was last read, and is not in the run for another reason.
+        let unknown = |level: u8, subject: &str| {
+            format!(
+                "NOT EXISTS (SELECT 1 FROM frontier AS known WHERE known.run_id = $1 AND known.level = {level} \
+                 AND known.subject_id = {subject}.id)"
+            )
+        };
+        let sql = format!(
+            "WITH left_out AS (SELECT level, subject_id FROM frontier WHERE run_id = $1 AND state = 'unchanged'), \
+                 sets_below AS (SELECT sets.id, sets.read_at FROM left_out JOIN years ON years.id = left_out.subject_id \
+                     JOIN sets ON sets.year_id = years.id AND sets.last_seen_at >= years.read_at \
+                     WHERE left_out.level = 2 AND {}), \
+                 all_sets AS (SELECT id, read_at FROM sets_below UNION ALL \
+                     SELECT sets.id, sets.read_at FROM left_out JOIN sets ON sets.id = left_out.subject_id \
+                     WHERE left_out.level = 3) \
+             SELECT (SELECT count(*) FROM left_out) + (SELECT count(*) FROM sets_below) \
+                    + (SELECT count(*) FROM all_sets JOIN cards ON cards.set_id = all_sets.id \
+                           AND cards.last_seen_at >= all_sets.read_at \
+                       WHERE {}) AS pages, \
+                 (SELECT count(*) FROM frontier WHERE run_id = $1 AND audited = 1 AND state = 'completed') AS audited, \
+                 (SELECT count(*) FROM frontier WHERE run_id = $1 AND audited = 1 AND state = 'completed' \
+                      AND rows_moved > 0) AS missed",
+            unknown(3, "sets"),
+            unknown(4, "cards"),
+        );
+        let rows = self.rows(self.dialect.statement(sql, [run.into()])).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Bug("a count gave no row".into()))?;
+        Ok(LeftOut {
+            pages: count(row, "pages")?,
+            audited: count(row, "audited")?,
+            missed: count(row, "missed")?,
+        })
     }
 
     /// Sums that do not agree and that no later reading has mended.

@@ -77,11 +77,13 @@ const CHECKS: &[Check] = &[
                   (SELECT count(*) FROM sets CROSS JOIN frontier AS below CROSS JOIN cards \
                    WHERE sets.year_id = years.id AND below.run_id = page.run_id AND below.level = 3 \
                        AND below.subject_id = sets.id AND cards.set_id = sets.id \
-                       AND cards.last_seen_at >= below.finished_at) AS found \
+                       AND cards.last_seen_at >= CASE below.state WHEN 'unchanged' THEN sets.read_at \
+                           ELSE below.finished_at END) AS found \
               FROM frontier AS page JOIN years ON years.id = page.subject_id \
               WHERE page.run_id = $1 AND page.level = 2 AND page.state = 'completed' \
                   AND NOT EXISTS (SELECT 1 FROM sets LEFT JOIN frontier AS below ON below.run_id = page.run_id \
-                          AND below.level = 3 AND below.subject_id = sets.id AND below.state = 'completed' \
+                          AND below.level = 3 AND below.subject_id = sets.id \
+                          AND below.state IN ('completed', 'unchanged') \
                       WHERE sets.year_id = years.id AND sets.last_seen_at >= page.finished_at \
                           AND below.id IS NULL)",
     },
@@ -240,8 +242,49 @@ impl Store {
             .execute_raw(self.dialect.statement(again, [run.into()]))
             .await?;
         record_discrepancies(&transaction, self.dialect, run, disagreements).await?;
+        self.note_agreements(&transaction, run).await?;
         transaction.commit().await?;
         Ok(Some(self.discrepancies_of(run).await?))
+    }
+
+    /// Notes of the sets and cards whose sums agree that they do, and has those pages read again next time that stand behind
+    /// a disagreement: the one with the rows, and the one with what was promised.
+    async fn note_agreements(&self, transaction: &DatabaseTransaction, run: RunId) -> Result<(), StoreError> {
+        let disputed = |subject: &str| {
+            format!(
+                "SELECT subject_id FROM discrepancies WHERE run_id = $1 AND subject = '{subject}' AND resolved_at IS NULL"
+            )
+        };
+        let agreed = |table: &str, level: u8, subject: &str| {
+            format!(
+                "UPDATE {table} SET verified_at = {now} WHERE id IN (SELECT subject_id FROM frontier \
+                     WHERE run_id = $1 AND level = {level} AND state = 'completed') AND id NOT IN ({})",
+                disputed(subject),
+                now = self.dialect.now(),
+            )
+        };
+        let doubt =
+            |table: &str, ids: String| format!("UPDATE {table} SET read_changes = -1 WHERE id IN ({ids})");
+        for sql in [
+            agreed("sets", 3, "set"),
+            agreed("cards", 4, "card"),
+            doubt("cards", disputed("card")),
+            doubt("sets", disputed("set")),
+            doubt("years", disputed("year")),
+            doubt(
+                "sets",
+                format!("SELECT set_id FROM cards WHERE id IN ({})", disputed("card")),
+            ),
+            doubt(
+                "years",
+                format!("SELECT year_id FROM sets WHERE id IN ({})", disputed("set")),
+            ),
+        ] {
+            transaction
+                .execute_raw(self.dialect.statement(sql, [run.into()]))
+                .await?;
+        }
+        Ok(())
     }
 
     /// The first `limit` sums that do not agree after `run`, in the order in which they were found.

@@ -57,6 +57,32 @@ impl RunSeeding {
             .sum())
     }
 
+    /// Notes by which profile the site is read from now on. If it was another one, or another version, no earlier reading
+    /// counts any more: everything is due.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn read_with(&mut self, site: &str, profile: &str, version: &str) -> Result<(), StoreError> {
+        let known = "SELECT 1 AS known FROM reading WHERE site = $1 AND profile = $2 AND version = $3";
+        let values = [site.into(), profile.into(), version.into()];
+        let statement = self.dialect.statement(known, values.clone());
+        if !self.transaction.query_all_raw(statement).await?.is_empty() {
+            return Ok(());
+        }
+        let note = "INSERT INTO reading (site, profile, version) VALUES ($1, $2, $3) \
+                    ON CONFLICT (site) DO UPDATE SET profile = excluded.profile, version = excluded.version";
+        self.transaction
+            .execute_raw(self.dialect.statement(note, values))
+            .await?;
+        for table in ["years", "sets", "cards"] {
+            let forget = format!("UPDATE {table} SET read_changes = -1 WHERE read_changes <> -1");
+            self.transaction
+                .execute_raw(self.dialect.statement(forget, []))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Makes the run real.
     ///
     /// # Errors

@@ -1,9 +1,15 @@
 //! The rows of the catalogue whose children a page lists: where `--start-from` takes its pages from.
 
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, QueryResult};
 use tagpipe_core::model::{Identity, PageKind};
 
 use crate::connect::Store;
+use crate::contract::RunId;
+use crate::dialect::Dialect;
 use crate::error::StoreError;
+use crate::frontier::microseconds;
 
 /// A stored row, and what it promises of the page that lists its children.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +22,10 @@ pub struct StoredSubject {
     pub url: String,
     /// Rows (sets) or copies (cards, grade rows) it promises; `None` for years.
     pub expected: Option<u64>,
+    /// How often it has shown something else than before; `None` for categories.
+    pub changes: Option<i64>,
+    /// How long ago its page was read whole, if it has shown the same since.
+    pub read_age: Option<Duration>,
 }
 
 impl Store {
@@ -29,42 +39,107 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredSubject>, StoreError> {
-        let Some(source) = source(kind) else {
+        let Some(source) = source(kind, self.dialect) else {
             return Ok(Vec::new());
         };
         let sql = format!("SELECT {source} WHERE subject.id > $1 ORDER BY subject.id LIMIT $2");
+        let values = [after.into(), i64::from(limit).into()];
+        let rows = self.rows(self.dialect.statement(sql, values)).await?;
+        rows.iter().map(stored_subject).collect()
+    }
+
+    /// Rows above pages of `kind` that are due although `run` has left a page above them out as unchanged: their pages
+    /// failed, or were not reached, or are older than `max_age`. Those that the run knows are not among them. By id, those
+    /// after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn due_below_unchanged(
+        &self,
+        run: RunId,
+        kind: PageKind,
+        max_age: Option<Duration>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredSubject>, StoreError> {
+        let (Some(source), Some(above)) = (source(kind, self.dialect), above(kind)) else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT {source} WHERE subject.id > $1 \
+                 AND (subject.changes <> subject.read_changes OR {read_at} < {now} - CAST($4 AS bigint)) \
+                 AND {above} \
+                 AND NOT EXISTS (SELECT 1 FROM frontier WHERE run_id = $3 AND level = $5 AND subject_id = subject.id) \
+             ORDER BY subject.id LIMIT $2",
+            read_at = self.dialect.as_us("subject.read_at"),
+            now = self.dialect.now_us(),
+        );
+        let values = [
+            after.into(),
+            i64::from(limit).into(),
+            run.into(),
+            max_age.map_or(LONGEST_US, microseconds).into(),
+            i64::from(kind.level()).into(),
+        ];
+        // Through the writer: what this process has just committed must be in the picture.
         let rows = self
-            .rows(
-                self.dialect
-                    .statement(sql, [after.into(), i64::from(limit).into()]),
-            )
+            .writer
+            .query_all_raw(self.dialect.statement(sql, values))
             .await?;
-        rows.iter()
-            .map(|row| {
-                let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get("", column)?) };
-                let expected: Option<i64> = row.try_get("", "expected")?;
-                Ok(StoredSubject {
-                    id: row.try_get("", "id")?,
-                    identity: Identity {
-                        category: text("category")?,
-                        year: text("year")?,
-                        brand: text("brand")?,
-                        set: text("set_name")?,
-                        name: text("name")?,
-                        number: text("number")?,
-                        variation: text("variation")?,
-                    },
-                    url: text("url")?,
-                    expected: expected.and_then(|expected| u64::try_from(expected).ok()),
-                })
-            })
-            .collect()
+        rows.iter().map(stored_subject).collect()
     }
 }
 
+/// Two centuries: nothing was read before.
+const LONGEST_US: i64 = 200 * 365 * 86_400 * 1_000_000;
+
+/// That a page above the subject is left out as unchanged in run `$3`, and shows the subject still.
+fn above(kind: PageKind) -> Option<&'static str> {
+    match kind {
+        PageKind::Cards => Some(
+            "subject.last_seen_at >= years.read_at \
+             AND EXISTS (SELECT 1 FROM frontier AS above WHERE above.run_id = $3 AND above.level = 2 \
+                 AND above.subject_id = years.id AND above.state = 'unchanged')",
+        ),
+        PageKind::GradeRows => Some(
+            "subject.last_seen_at >= sets.read_at \
+             AND (EXISTS (SELECT 1 FROM frontier AS above WHERE above.run_id = $3 AND above.level = 3 \
+                     AND above.subject_id = sets.id AND above.state = 'unchanged') \
+                  OR (sets.last_seen_at >= years.read_at \
+                      AND NOT EXISTS (SELECT 1 FROM frontier AS above WHERE above.run_id = $3 AND above.level = 3 \
+                          AND above.subject_id = sets.id) \
+                      AND EXISTS (SELECT 1 FROM frontier AS above WHERE above.run_id = $3 AND above.level = 2 \
+                          AND above.subject_id = years.id AND above.state = 'unchanged')))",
+        ),
+        PageKind::Categories | PageKind::Years | PageKind::Sets => None,
+    }
+}
+
+fn stored_subject(row: &QueryResult) -> Result<StoredSubject, StoreError> {
+    let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get("", column)?) };
+    let expected: Option<i64> = row.try_get("", "expected")?;
+    let read_age_us: Option<i64> = row.try_get("", "read_age_us")?;
+    Ok(StoredSubject {
+        id: row.try_get("", "id")?,
+        identity: Identity {
+            category: text("category")?,
+            year: text("year")?,
+            brand: text("brand")?,
+            set: text("set_name")?,
+            name: text("name")?,
+            number: text("number")?,
+            variation: text("variation")?,
+        },
+        url: text("url")?,
+        expected: expected.and_then(|expected| u64::try_from(expected).ok()),
+        changes: row.try_get("", "changes")?,
+        read_age: read_age_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))),
+    })
+}
+
 /// Columns and joins for the rows above the pages of `kind`; none are above the categories.
-fn source(kind: PageKind) -> Option<&'static str> {
-    Some(match kind {
+fn source(kind: PageKind, dialect: Dialect) -> Option<String> {
+    let columns_and_joins = match kind {
         PageKind::Categories => return None,
         PageKind::Years => {
             "subject.id, subject.url, subject.name AS category, '' AS year, '' AS brand, '' AS set_name, '' AS name, \
@@ -87,5 +162,14 @@ fn source(kind: PageKind) -> Option<&'static str> {
              FROM cards AS subject JOIN sets ON sets.id = subject.set_id \
              JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id"
         }
-    })
+    };
+    let readings = match kind {
+        PageKind::Years => "CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us".to_owned(),
+        _ => format!(
+            "subject.changes, CASE WHEN subject.changes = subject.read_changes THEN {now} - {read_at} END AS read_age_us",
+            now = dialect.now_us(),
+            read_at = dialect.as_us("subject.read_at"),
+        ),
+    };
+    Some(format!("{readings}, {columns_and_joins}"))
 }

@@ -12,7 +12,7 @@ use super::Pipeline;
 use super::seed::{ensure_something_to_read, seed};
 use crate::error::RunError;
 use crate::process::{Presence, host_name, presence};
-use crate::settings::Site;
+use crate::settings::{Freshness, Site};
 
 impl Pipeline {
     pub(super) async fn begin(&self, site: &Site, orchestrator: Option<&Entry>) -> Result<RunId, RunError> {
@@ -33,7 +33,19 @@ impl Pipeline {
         ensure_something_to_read(&self.parents, start_from, filters).await?;
         // The run and its first pages are one transaction: a run that is there has all of them.
         let mut seeding = self.store.begin_run(&self.stored_config(site)).await?;
-        let pages = seed(&mut seeding, &self.parents, &self.profile, start_from, filters).await?;
+        seeding
+            .read_with(&site.origin, &site.profile, &site.version)
+            .await?;
+        let freshness = self.settings.freshness;
+        let pages = seed(
+            &mut seeding,
+            &self.parents,
+            &self.profile,
+            start_from,
+            filters,
+            freshness,
+        )
+        .await?;
         if let Some(Entry {
             identity,
             runners_wanted,
@@ -51,6 +63,7 @@ impl Pipeline {
             "site": site,
             "filters": self.settings.filters,
             "start_from": self.settings.start_from,
+            "freshness": self.settings.freshness,
             "concurrency": self.settings.concurrency,
             "delay_s": self.settings.delay.as_secs_f64(),
             "interval_s": self.settings.interval.as_secs_f64(),
@@ -103,6 +116,12 @@ impl Pipeline {
             )));
         }
         self.settings.filters = filters;
+        // Runs of earlier versions read everything.
+        self.settings.freshness =
+            serde_json::from_value(record.config["freshness"].clone()).unwrap_or(Freshness {
+                full: true,
+                ..Freshness::default()
+            });
         Ok(())
     }
 

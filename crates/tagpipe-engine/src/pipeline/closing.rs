@@ -187,6 +187,7 @@ impl Pipeline {
             rows: totals.rows,
             requests: totals.requests,
             bytes: totals.bytes,
+            left_out: self.store.left_out(run).await?.into(),
             retries: retries
                 .into_iter()
                 .map(|(cause, count)| Retries { cause, count })
@@ -277,6 +278,7 @@ impl Pipeline {
             rows: Default::default(),
             requests: 0,
             bytes: 0,
+            left_out: Default::default(),
             retries: Vec::new(),
             discrepancies: 0,
             denied_by_robots: 0,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::contract::RunId;
@@ -335,6 +336,7 @@ impl Pipeline {
             robots,
             pacer,
             filters: self.settings.filters.clone(),
+            freshness: self.settings.freshness,
             retry: self.settings.retry,
             audit_level: self.settings.audit_level,
             activity: Arc::clone(&activity),
@@ -412,9 +414,12 @@ impl Pipeline {
         }
     }
 
-    /// Compares the sums. `None` when pages are to be read once more, or another runner has taken the closing over.
+    /// Compares the sums. `None` when pages are still to be read, or another runner has taken the closing over.
     async fn close_or_verify(&self, part: &Part) -> Result<Option<Summary>, RunError> {
         let run = part.run;
+        if self.add_due_below_unchanged(run).await? > 0 {
+            return Ok(None);
+        }
         self.progress
             .send_modify(|progress| progress.phase = "checking sums");
         let patience = self.settings.database_patience;
@@ -446,6 +451,36 @@ impl Pipeline {
             progress.phase = "verifying";
         });
         Ok(None)
+    }
+
+    /// Adds pages below those left out as unchanged that are due all the same: they failed the last time, or were not
+    /// reached. Level by level, from the top down.
+    async fn add_due_below_unchanged(&self, run: RunId) -> Result<u64, RunError> {
+        let (filters, freshness) = (&self.settings.filters, self.settings.freshness);
+        let mut added = 0;
+        for kind in [PageKind::Cards, PageKind::GradeRows] {
+            let mut after = 0;
+            loop {
+                let subjects = self
+                    .patiently("look for what is due", || {
+                        self.store
+                            .due_below_unchanged(run, kind, freshness.max_age, after, seed::CHUNK)
+                    })
+                    .await?;
+                let Some(last) = subjects.last() else { break };
+                after = last.id;
+                let pages: Vec<_> = subjects
+                    .into_iter()
+                    .filter(|subject| filters.rejects(kind, &subject.identity).is_none())
+                    .map(|subject| seed::first_page(kind, subject, freshness))
+                    .collect();
+                let found = self
+                    .patiently("add what is due", || self.store.add_pages(run, &pages))
+                    .await?;
+                added += found.iter().sum::<u64>();
+            }
+        }
+        Ok(added)
     }
 
     pub(crate) async fn patiently<T, F>(&self, what: &str, action: impl FnMut() -> F) -> Result<T, RunError>

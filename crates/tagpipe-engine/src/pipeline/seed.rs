@@ -3,13 +3,14 @@
 use tagpipe_core::filter::Filters;
 use tagpipe_core::model::{Identity, PageKind};
 use tagpipe_core::profile::SiteProfile;
-use tagpipe_store::contract::NewPage;
+use tagpipe_store::contract::{Admission, NewPage};
 use tagpipe_store::{RunSeeding, Store, StoredSubject};
 
 use crate::error::RunError;
+use crate::settings::Freshness;
 
 /// Rows taken from the database at a time: the frontier is filled without holding it in memory.
-const CHUNK: u32 = 5_000;
+pub(super) const CHUNK: u32 = 5_000;
 
 /// Says so, before a run is started, when there would be nothing to read.
 pub(crate) async fn ensure_something_to_read(
@@ -45,6 +46,7 @@ pub(crate) async fn seed(
     profile: &SiteProfile,
     start_from: PageKind,
     filters: &Filters,
+    freshness: Freshness,
 ) -> Result<u64, RunError> {
     if start_from == PageKind::Categories {
         let identity = Identity::default();
@@ -57,7 +59,8 @@ pub(crate) async fn seed(
             url,
             subject_id: None,
             expected: None,
-            skipped: None,
+            subject_changes: None,
+            admission: Admission::Read,
         };
         return Ok(seeding.add(&[page]).await?);
     }
@@ -71,26 +74,23 @@ pub(crate) async fn seed(
         let pages = subjects
             .into_iter()
             .filter(|subject| filters.rejects(start_from, &subject.identity).is_none())
-            .map(|subject| first_page(start_from, subject))
+            .map(|subject| first_page(start_from, subject, freshness))
             .collect::<Vec<_>>();
         added += seeding.add(&pages).await?;
     }
 }
 
-fn first_page(kind: PageKind, subject: StoredSubject) -> NewPage {
-    let StoredSubject {
-        id,
-        identity,
-        url,
-        expected,
-    } = subject;
+/// The page of a stored row.
+pub(super) fn first_page(kind: PageKind, subject: StoredSubject, freshness: Freshness) -> NewPage {
+    let admission = freshness.admission(&subject);
     NewPage {
         kind,
-        identity,
-        url,
-        subject_id: Some(id),
-        expected,
-        skipped: None,
+        identity: subject.identity,
+        url: subject.url,
+        subject_id: Some(subject.id),
+        expected: subject.expected,
+        subject_changes: subject.changes,
+        admission,
     }
 }
 

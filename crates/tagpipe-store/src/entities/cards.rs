@@ -23,6 +23,10 @@ pub struct Model {
     pub first_seen_at: TimeDateTimeWithTimeZone,
     pub changed_at: TimeDateTimeWithTimeZone,
     pub last_seen_at: TimeDateTimeWithTimeZone,
+    pub changes: i64,
+    pub read_changes: i64,
+    pub read_at: Option<TimeDateTimeWithTimeZone>,
+    pub verified_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

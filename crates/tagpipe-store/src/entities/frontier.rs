@@ -34,6 +34,9 @@ pub struct Model {
     pub last_error: Option<String>,
     pub elapsed_ms: Option<i64>,
     pub finished_at: Option<TimeDateTimeWithTimeZone>,
+    pub subject_changes: Option<i64>,
+    pub audited: i64,
+    pub rows_moved: Option<i64>,
 }
 
 /// None: queries that need a join are written as one.

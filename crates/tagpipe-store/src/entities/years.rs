@@ -22,6 +22,9 @@ pub struct Model {
     pub first_seen_at: TimeDateTimeWithTimeZone,
     pub changed_at: TimeDateTimeWithTimeZone,
     pub last_seen_at: TimeDateTimeWithTimeZone,
+    pub changes: i64,
+    pub read_changes: i64,
+    pub read_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -26,6 +26,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0003_many_runners.sql"),
                 down: include_str!("m0003_many_runners_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0004_reading",
+                up: include_str!("m0004_reading.sql"),
+                down: include_str!("m0004_reading_down.sql"),
+            }),
         ]
     }
 }

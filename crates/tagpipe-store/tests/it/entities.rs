@@ -119,7 +119,11 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         first_seen_at: now(year.first_seen_at),
         changed_at: year.first_seen_at,
         last_seen_at: year.first_seen_at,
+        changes: 1,
+        read_changes: 1,
+        read_at: year.read_at,
     };
+    now(year.read_at.unwrap());
     assert_eq!(year, expected);
 
     let set = sets::Entity::find().one(connection).await.unwrap().unwrap();
@@ -135,7 +139,12 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         first_seen_at: now(set.first_seen_at),
         changed_at: set.first_seen_at,
         last_seen_at: set.first_seen_at,
+        changes: 1,
+        read_changes: 1,
+        read_at: set.read_at,
+        verified_at: None,
     };
+    now(set.read_at.unwrap());
     assert_eq!(set, expected);
 
     let stored = cards::Entity::find().all(connection).await.unwrap();
@@ -154,7 +163,12 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         first_seen_at: now(card.first_seen_at),
         changed_at: card.first_seen_at,
         last_seen_at: card.first_seen_at,
+        changes: 1,
+        read_changes: 1,
+        read_at: card.read_at,
+        verified_at: None,
     };
+    now(card.read_at.unwrap());
     assert_eq!(*card, expected);
     assert!(
         stored
@@ -251,6 +265,9 @@ async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
         last_error: None,
         elapsed_ms: Some(150),
         finished_at: completed.finished_at,
+        subject_changes: Some(1),
+        audited: 0,
+        rows_moved: None,
     };
     assert_eq!(*completed, expected);
     now(completed.finished_at.unwrap());

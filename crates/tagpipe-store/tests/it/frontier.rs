@@ -8,7 +8,7 @@ use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
-use tagpipe_store::contract::{Ending, Fate};
+use tagpipe_store::contract::{Admission, Ending, Fate};
 use tokio::sync::Barrier;
 
 use crate::harness::*;
@@ -369,7 +369,7 @@ async fn failed_pages_are_reopened_with_fresh_retries(crawl: Crawl) {
 
 async fn skipped_pages_are_closed_with_their_reason(crawl: Crawl) {
     let mut two = pages(PageKind::Years, 2);
-    two[0].skipped = Some("not among --categories".into());
+    two[0].admission = Admission::Skipped("not among --categories".into());
     assert_eq!(crawl.add(&two).await, [0, 2, 0, 0, 0]);
     let leases = crawl.claim(5).await;
     assert_eq!(leases.len(), 1);

@@ -277,7 +277,8 @@ pub(crate) fn page(kind: PageKind, identity: Identity) -> NewPage {
         identity,
         subject_id: None,
         expected: None,
-        skipped: None,
+        subject_changes: None,
+        admission: tagpipe_store::contract::Admission::Read,
     }
 }
 
@@ -426,6 +427,7 @@ pub(crate) fn complete(lease: &Lease, rows: PageRows) -> Finish {
             rows,
             children,
             whole: true,
+            agrees: true,
             unreadable: Vec::new(),
         },
     )
@@ -443,6 +445,7 @@ pub(crate) fn complete_empty(lease: &Lease) -> Finish {
             rows,
             children: Vec::new(),
             whole: false,
+            agrees: false,
             unreadable: Vec::new(),
         },
     )

@@ -8,7 +8,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
 use tagpipe_store::RunnerEnd;
-use tagpipe_store::contract::{Ending, Finish, Lease, RowCounts};
+use tagpipe_store::contract::{Admission, Ending, Finish, Lease, RowCounts};
 
 use crate::harness::*;
 
@@ -310,7 +310,7 @@ async fn a_run_begins_with_its_first_pages_or_not_at_all(crawl: Crawl) {
 
 async fn robots_denials_are_counted_apart_from_filters(crawl: Crawl) {
     let mut three = pages(PageKind::Years, 3);
-    three[0].skipped = Some("not among --categories".into());
+    three[0].admission = Admission::Skipped("not among --categories".into());
     crawl.add(&three).await;
     assert_eq!(crawl.store.denied_by_robots(crawl.run).await.unwrap(), 0);
     let leases = crawl.claim(2).await;

@@ -73,6 +73,12 @@ pub(crate) struct CrawlArguments {
     /// Level to begin with: category, year, set, card or graderows; its parents come from the database [default: category]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) start_from: Option<String>,
+    /// Read everything, also what shows the same as when it was last read
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Longest time that a page may go unread, e.g. 12h, 30d [default: any, while its row shows the same]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_age: Option<String>,
     /// Go on with a run that did not come to its end [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
     pub(crate) resume: Option<String>,
@@ -93,6 +99,8 @@ impl CrawlArguments {
             ("max_retries", "--max-retries", self.max_retries.as_deref()),
             ("retry_backoff", "--retry-backoff", self.retry_backoff.as_deref()),
             ("start_from", "--start-from", self.start_from.as_deref()),
+            ("full", "--full", self.full.then_some("true")),
+            ("max_age", "--max-age", self.max_age.as_deref()),
             ("max_pages", "--max-pages", self.max_pages.as_deref()),
             ("max_duration", "--max-duration", self.max_duration.as_deref()),
         ]);

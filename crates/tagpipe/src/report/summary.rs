@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use tagpipe_core::profile::SiteProfile;
-use tagpipe_engine::{LevelSummary, RunEnd, Summary};
+use tagpipe_engine::{LeftOutSummary, LevelSummary, RunEnd, Summary};
 use tagpipe_store::DatabaseUrl;
 
 use super::runners::parts;
@@ -107,6 +107,9 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
         summary.requests_per_s,
         summary.interval_s
     )?;
+    if summary.left_out.pages > 0 {
+        writeln!(text, "{}", left_out_in_words(&summary.left_out))?;
+    }
     if summary.runners.len() > 1 {
         write!(text, "\n{}\n", parts(&summary.runners, width()))?;
     }
@@ -189,6 +192,23 @@ fn write_details(text: &mut String, summary: &Summary) -> std::fmt::Result {
         writeln!(text, "does not agree: {}", shortened(disagreement))?;
     }
     Ok(())
+}
+
+/// What was not read, and how sure it is that nothing was missed.
+fn left_out_in_words(left_out: &LeftOutSummary) -> String {
+    let mut words = format!(
+        "left out as unchanged: {} pages, as many requests saved",
+        grouped(left_out.pages)
+    );
+    if let Some(most) = left_out.missed_share_most {
+        words.push_str(&format!(
+            "; {} others read to be sure: {} had changed, so at most {:.1} % of those left out (95 % confidence)",
+            grouped(left_out.audited),
+            grouped(left_out.missed),
+            most * 100.0
+        ));
+    }
+    words
 }
 
 fn ending(summary: &Summary) -> String {

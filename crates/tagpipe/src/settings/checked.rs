@@ -9,7 +9,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{
-    Budget, Config, FetchMode, RunSettings, generated_runner_id, is_stand_in, stand_in_pace,
+    Budget, Config, FetchMode, Freshness, RunSettings, generated_runner_id, is_stand_in, stand_in_pace,
 };
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
@@ -51,6 +51,14 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         retry,
         filters: filters(merged)?,
         start_from: parsed::<PageKind>(merged, "start_from")?.unwrap_or(PageKind::Categories),
+        freshness: Freshness {
+            full: parsed::<bool>(merged, "full")?.unwrap_or(false),
+            max_age: merged
+                .get("max_age")
+                .map(|_| time(merged, "max_age"))
+                .transpose()?,
+            audit_share: fraction(merged, "audit_share", 0.0..=1.0)?,
+        },
         budget: Budget {
             max_pages: parsed::<u64>(merged, "max_pages")?
                 .map(|most| at_least_one(merged, "max_pages", most))

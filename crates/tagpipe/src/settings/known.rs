@@ -97,6 +97,9 @@ pub(crate) const KNOWN: &[Known] = &[
         None,
         "a name of 1 to 64 letters, digits, `_`, `-` and `.`",
     ),
+    known("full", None, Some("false"), "true or false"),
+    known("max_age", None, None, "a time such as 12h or 30d"),
+    known("audit_share", None, Some("0.002"), "a share from 0 to 1"),
     known("max_pages", None, None, "a whole number of at least 1"),
     known("max_duration", None, None, "a time such as 90s, 30m or 8h"),
     known(

@@ -330,6 +330,7 @@ fn value_text(value: &toml::Value) -> Option<String> {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(yes) => yes.to_string(),
         toml::Value::Array(values) => values
             .iter()
             .map(value_text)

@@ -17,6 +17,7 @@ mod orchestrate;
 mod pace;
 mod probe;
 mod proxy;
+mod pruning;
 mod python_guide;
 mod resume;
 mod settings;

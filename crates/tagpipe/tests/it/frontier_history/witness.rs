@@ -224,7 +224,8 @@ mod tests {
                 },
                 subject_id: Some(0),
                 expected: None,
-                skipped: None,
+                subject_changes: None,
+                admission: tagpipe_store::contract::Admission::Read,
             });
             watcher.add_pages(run, &pages).await.unwrap();
             Crawl {
@@ -295,6 +296,7 @@ mod tests {
                 rows: PageRows::none(lease.kind),
                 children: Vec::new(),
                 whole: true,
+                agrees: true,
                 unreadable: Vec::new(),
             };
             self.finish(lease, ending).await;

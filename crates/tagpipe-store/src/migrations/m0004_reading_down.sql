@@ -1,0 +1,18 @@
+DROP TABLE reading;
+ALTER TABLE frontier DROP COLUMN rows_moved;
+ALTER TABLE frontier DROP COLUMN audited;
+ALTER TABLE frontier DROP COLUMN subject_changes;
+DROP INDEX cards_due;
+DROP INDEX sets_due;
+DROP INDEX years_due;
+ALTER TABLE cards DROP COLUMN verified_at;
+ALTER TABLE cards DROP COLUMN read_at;
+ALTER TABLE cards DROP COLUMN read_changes;
+ALTER TABLE cards DROP COLUMN changes;
+ALTER TABLE sets DROP COLUMN verified_at;
+ALTER TABLE sets DROP COLUMN read_at;
+ALTER TABLE sets DROP COLUMN read_changes;
+ALTER TABLE sets DROP COLUMN changes;
+ALTER TABLE years DROP COLUMN read_at;
+ALTER TABLE years DROP COLUMN read_changes;
+ALTER TABLE years DROP COLUMN changes;
