@@ -95,6 +95,8 @@ pub async fn read(site: &str, database: &str, folder: PathBuf) -> Result<(Summar
     config.database = database.parse()?;
     config.fetch = FetchMode::Http;
     config.run.delay = Duration::ZERO;
+    // Kept pages cost nothing: there is no need to leave any out.
+    config.run.freshness.full = true;
     let fetcher = Arc::new(KeepingFetcher::new(config.fetcher()?, folder));
     let mut pipeline = Pipeline::open_with(config, Arc::clone(&fetcher) as Arc<dyn Fetcher>).await?;
     let summary = pipeline.run(Start::New, &Shutdown::default()).await?;

@@ -1,6 +1,7 @@
 //! The frontier: all known pages of a run with their state. Claiming, renewing and giving back leases; how a
 //! lease *ends* is the business of [`crate::commit`].
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
@@ -289,9 +290,12 @@ pub(crate) async fn add_pages(
         return Ok(added);
     }
     let keys: Vec<_> = pages.iter().map(|page| page.identity.key(page.kind)).collect();
+    // One statement may not touch a page twice; the first word about it stands.
+    let mut seen = HashSet::with_capacity(keys.len());
     let rows: Vec<PageRow<'_>> = pages
         .iter()
         .zip(&keys)
+        .filter(|(_, key)| seen.insert(key.as_str()))
         .map(|(page, key)| page_row(page, key.as_str()))
         .collect();
     let sql = format!(

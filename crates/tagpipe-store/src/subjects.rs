@@ -48,6 +48,49 @@ impl Store {
         rows.iter().map(stored_subject).collect()
     }
 
+    /// How many stored rows above pages of `kind` are due, and how many show what they showed when their page was last read
+    /// whole, no longer ago than `max_age`.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn count_due(
+        &self,
+        kind: PageKind,
+        max_age: Option<Duration>,
+    ) -> Result<(u64, u64), StoreError> {
+        let (table, is_due) = match kind {
+            PageKind::Categories => return Ok((0, 0)),
+            PageKind::Years => ("categories", "true".to_owned()),
+            PageKind::Sets => ("years", is_due(self.dialect)),
+            PageKind::Cards => ("sets", is_due(self.dialect)),
+            PageKind::GradeRows => ("cards", is_due(self.dialect)),
+        };
+        let sql = format!(
+            "SELECT count(*) AS stored, count(CASE WHEN {is_due} OR CAST($1 AS bigint) < 0 THEN 1 END) AS due FROM {table}"
+        );
+        let rows = self
+            .rows(
+                self.dialect
+                    .statement(sql, [max_age.map_or(LONGEST_US, microseconds).into()]),
+            )
+            .await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Bug("a count gave no row".into()))?;
+        let (stored, due): (i64, i64) = (row.try_get("", "stored")?, row.try_get("", "due")?);
+        Ok((due.unsigned_abs(), (stored - due).unsigned_abs()))
+    }
+
+    /// Whether `site` was last read with this version of this profile: only then does what was read still count.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn was_read_with(&self, site: &str, profile: &str, version: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS known FROM reading WHERE site = $1 AND profile = $2 AND version = $3";
+        let values = [site.into(), profile.into(), version.into()];
+        Ok(!self.rows(self.dialect.statement(sql, values)).await?.is_empty())
+    }
+
     /// Rows above pages of `kind` that are due although `run` has left a page above them out as unchanged: their pages
     /// failed, or were not reached, or are older than `max_age`. Those that the run knows are not among them. By id, those
     /// after `after`, at most `limit`.
@@ -88,6 +131,16 @@ impl Store {
             .await?;
         rows.iter().map(stored_subject).collect()
     }
+}
+
+/// That the page of a row has to be read: the row shows something else than when it was last read whole, or that is longer
+/// than `$1` ago.
+fn is_due(dialect: Dialect) -> String {
+    format!(
+        "changes <> read_changes OR {} < {} - CAST($1 AS bigint)",
+        dialect.as_us("read_at"),
+        dialect.now_us()
+    )
 }
 
 /// Two centuries: nothing was read before.

@@ -48,6 +48,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(arguments) => commands::demo::demo(&global, &arguments).await,
         Command::DemoSite(arguments) => commands::demo_site::demo_site(&global, &arguments).await,
         Command::Status(arguments) => commands::status::status(&global, &arguments).await,
+        Command::Plan(arguments) => commands::plan::plan(&global, &arguments).await,
         Command::Runs(arguments) => commands::runs::runs(&global, &arguments).await,
         Command::Audit(arguments) => commands::audit::audit(&global, &arguments, None).await,
         Command::Errors(arguments) => {

@@ -71,9 +71,14 @@ async fn many_processes_open_a_new_database_at_once(database: TestDatabase) {
 }
 
 async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
-    let all = ["m0001_initial", "m0002_audit_lookups", "m0003_many_runners"]
-        .map(str::to_owned)
-        .to_vec();
+    let all = [
+        "m0001_initial",
+        "m0002_audit_lookups",
+        "m0003_many_runners",
+        "m0004_reading",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     assert_eq!(
         Store::migrations(&database.url()).await.unwrap(),
         (vec![], all.clone())

@@ -15,7 +15,9 @@ mod run;
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use inspect::{AuditArguments, RetryArguments, RunsArguments, StatusArguments};
 pub(crate) use orchestrate::OrchestrateArguments;
-pub(crate) use run::{CrawlArguments, DoctorArguments, ProbeArguments, RunArguments, RunCommand};
+pub(crate) use run::{
+    CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, RunArguments, RunCommand,
+};
 
 /// Reads the TAG population report: how many copies of each card got which grade, and every certificate.
 #[derive(Debug, Parser)]
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     DemoSite(DemoSiteArguments),
     /// Show what is going on: runs, runners, pages, pace and brake
     Status(StatusArguments),
+    /// Show what a run would read and leave out, without a request
+    Plan(Box<PlanArguments>),
     /// List the runs of the database
     Runs(RunsArguments),
     /// Show the audit trail, newest entries first

@@ -166,6 +166,24 @@ pub(crate) enum RunCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  tagpipe plan                                   what the next run would read, and how long that takes
+  tagpipe plan --categories Hockey --max-age 30d
+  tagpipe plan --full --json
+
+It makes no request. What shows the same as when it was last read is left out.")]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) crawl: CrawlArguments,
+}
+
+impl PlanArguments {
+    pub(crate) fn given(&self) -> Vec<Given<'_>> {
+        self.crawl.given()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   tagpipe probe                                  one page of each level, six requests at most
   tagpipe probe --categories Pokemon --save pages
   tagpipe probe --profile my.toml

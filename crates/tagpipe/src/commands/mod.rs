@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 mod looking;
 pub(crate) mod manual;
 pub(crate) mod orchestrate;
+pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod profile;
 pub(crate) mod retry;

@@ -27,6 +27,9 @@ const fn known(
     }
 }
 
+/// What takes a yes or a no.
+pub(crate) const BOOLEAN: &str = "true or false";
+
 /// All settings.
 pub(crate) const KNOWN: &[Known] = &[
     known(
@@ -97,7 +100,7 @@ pub(crate) const KNOWN: &[Known] = &[
         None,
         "a name of 1 to 64 letters, digits, `_`, `-` and `.`",
     ),
-    known("full", None, Some("false"), "true or false"),
+    known("full", None, Some("false"), BOOLEAN),
     known("max_age", None, None, "a time such as 12h or 30d"),
     known("audit_share", None, Some("0.002"), "a share from 0 to 1"),
     known("max_pages", None, None, "a whole number of at least 1"),

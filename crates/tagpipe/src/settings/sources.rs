@@ -177,7 +177,11 @@ impl Merged {
                     path.display()
                 )));
             };
-            let text = value_text(&value).ok_or_else(|| {
+            let text = match &value {
+                toml::Value::Boolean(yes) if known.takes == known::BOOLEAN => Some(yes.to_string()),
+                other => value_text(other),
+            };
+            let text = text.ok_or_else(|| {
                 Failure::usage(format!("{}: `{key}` takes {}", path.display(), known.takes))
             })?;
             self.set(known.key, &text, Origin::File(path.to_owned(), key));
@@ -330,7 +334,6 @@ fn value_text(value: &toml::Value) -> Option<String> {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Float(number) => number.to_string(),
-        toml::Value::Boolean(yes) => yes.to_string(),
         toml::Value::Array(values) => values
             .iter()
             .map(value_text)

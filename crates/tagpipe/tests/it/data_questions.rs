@@ -176,7 +176,7 @@ async fn read(engine: Engine, questions: &[Question]) -> Read {
     rig.run(&[]).await.summary(0);
     let before = rig.site.world();
     rig.site.update(|config| config.epoch = 3);
-    rig.run(&[]).await.summary(0);
+    rig.run(&["--full"]).await.summary(0);
     let after = rig.site.world();
     let moved = ask(&rig, engine, questions).await;
 
@@ -189,7 +189,7 @@ async fn read(engine: Engine, questions: &[Question]) -> Read {
             ..Faults::default()
         };
     });
-    rig.run(&["--max-retries", "0"]).await.summary(3);
+    rig.run(&["--full", "--max-retries", "0"]).await.summary(3);
     let failed = ask(&rig, engine, questions).await;
     Read {
         before,

@@ -523,7 +523,7 @@ async fn eight_pages_that_are_not_the_report_are_never_believed_to_be_empty() {
         rig.read_from(proxy.url());
         for level in ["category", "year", "set", "card", "graderows"] {
             let summary = rig
-                .run(&["--start-from", level, "--max-retries", "1"])
+                .run(&["--full", "--start-from", level, "--max-retries", "1"])
                 .await
                 .summary(8);
             assert_ne!(summary["end"], "reconciled", "{level}");

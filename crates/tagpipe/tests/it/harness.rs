@@ -162,6 +162,11 @@ impl Rig {
         std::fs::write(self.folder().join(name), text).expect("a file");
     }
 
+    /// The file of this rig's profile.
+    pub(crate) fn profile(&self) -> String {
+        self.home.path().join("profile.toml").display().to_string()
+    }
+
     /// Another profile for this rig's runs.
     pub(crate) fn set_profile(&self, text: &str) {
         std::fs::write(self.home.path().join("profile.toml"), text).expect("a profile");

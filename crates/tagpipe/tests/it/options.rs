@@ -160,7 +160,7 @@ async fn starts_from_each_level(engine: Engine) {
     let truth = rig.site.world().summary();
     for (level, name) in LEVELS.iter().enumerate() {
         rig.site.clear_requests();
-        let summary = rig.run(&["--start-from", name]).await.summary(0);
+        let summary = rig.run(&["--full", "--start-from", name]).await.summary(0);
         let expected: Vec<u64> = (0..5)
             .map(|at| if at < level { 0 } else { truth.by_level[at] })
             .collect();
@@ -300,7 +300,10 @@ async fn a_dry_run_leaves_an_existing_database_as_it_is() {
     let rig = Rig::new(DemoConfig { pages: 60, ..site() }).await;
     rig.run(&[]).await.summary(0);
     let before = rig.files();
-    let summary = rig.run(&["--dry-run", "--start-from", "card"]).await.summary(0);
+    let summary = rig
+        .run(&["--dry-run", "--full", "--start-from", "card"])
+        .await
+        .summary(0);
     assert!(shown_rows(&summary) > 0);
     assert_eq!(
         by_level(&summary, "pages")[3],

@@ -325,3 +325,42 @@ async fn weeks_of_change_with_interruptions_end_with_the_truth() {
         rig.assert_present_equals_truth().await;
     }
 }
+
+/// What is planned is what is then read, on a site at rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_what_a_run_then_reads() {
+    let rig = rig(Engine::Sqlite, site(300, 11)).await;
+    rig.run(&["--max-pages", "150"]).await.summary(5);
+    let base_url = rig.site.site_url();
+    for filters in [
+        &[][..],
+        &["--categories", "Hockey,Baseball", "--year-filter", "1970-2010"],
+    ] {
+        let asked = rig.site.requests().len();
+        let mut arguments = vec!["plan", "--json", "--base-url", &base_url, "--delay", "2"];
+        arguments.extend(filters);
+        let profile = rig.profile();
+        arguments.extend(["--profile", profile.as_str()]);
+        let planned = rig.tagpipe(&arguments).await;
+        assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+        assert_eq!(rig.site.requests().len(), asked, "nothing is asked");
+        let plan: serde_json::Value = serde_json::from_str(&planned.stdout).expect("JSON");
+        let read = plan["read"].as_u64().expect("a number");
+        assert_eq!(plan["least_s"].as_f64(), Some(read as f64 * 2.0));
+        assert!(plan["left_out"].as_u64() > Some(20), "{plan}");
+        if filters.is_empty() {
+            // What lies below pages that were never read is not known yet.
+            let summary = rig.run(&[]).await.summary(0);
+            assert!(pages_of(&summary, "completed") >= read, "{plan} {summary}");
+            let planned = rig.tagpipe(&arguments).await;
+            let plan: serde_json::Value = serde_json::from_str(&planned.stdout).expect("JSON");
+            let seen = rig.documents().len();
+            rig.run(&[]).await.summary(0);
+            assert_eq!(plan["read"].as_u64(), Some(pages_since(&rig, seen)));
+            assert_eq!(
+                plan["left_out"].as_u64(),
+                Some(rig.site.world().page_count() - pages_since(&rig, seen))
+            );
+        }
+    }
+}
