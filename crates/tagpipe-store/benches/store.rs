@@ -363,6 +363,7 @@ fn complete(lease: &Lease, rows: PageRows) -> Finish {
             rows,
             children,
             whole: true,
+            agrees: true,
             unreadable: Vec::new(),
         },
         audit: vec![entry],
