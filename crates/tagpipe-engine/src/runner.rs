@@ -30,7 +30,7 @@ const RESERVE_MAX: usize = 256;
 /// database is slower than the site.
 const UNCOMMITTED_MAX: usize = 512;
 /// How often a runner that has nothing to do looks whether others have left something.
-pub(crate) const IDLE_LOOK: Duration = Duration::from_millis(250);
+pub(crate) const IDLE_LOOK: Duration = Duration::from_millis(100);
 /// Pages of one level whose layout does not fit, without one that does, that stop the run.
 const LAYOUT_FAILURES_MAX: u64 = 3;
 

@@ -184,8 +184,8 @@ async fn read(engine: Engine, questions: &[Question]) -> Read {
     rig.site.update(|config| {
         config.faults = Faults {
             cut_off: 0.1,
-            // Few enough that pages without their rows never come three in a row, which would be another layout.
-            partial: 0.08,
+            // Not so many that pages without any of their rows come three in a row, which would be another layout.
+            partial: 0.14,
             seed: 7,
             ..Faults::default()
         };

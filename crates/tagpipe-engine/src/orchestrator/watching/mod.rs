@@ -31,7 +31,7 @@ mod ending;
 mod entering;
 
 /// How often processes are looked at: that one has ended is noticed at once.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 /// A stop in order becomes one at once after this, …
