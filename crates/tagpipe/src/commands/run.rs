@@ -52,7 +52,10 @@ pub(crate) struct Ended {
 pub(crate) async fn execute(config: Config, start: Start, display: &Display) -> Result<Ended, Failure> {
     let (asked, advised) = (config.run.interval, config.profile.pace.clone());
     let mut pipeline = Pipeline::open(config).await?;
-    warn_of_pace(asked, &advised);
+    // Whoever started the run was warned; who joins keeps its pace.
+    if !matches!(start, Start::Join(_)) {
+        warn_of_pace(asked, &advised);
+    }
     let shutdown = Shutdown::default();
     let signals = tokio::spawn(listen_for_signals(shutdown.clone()));
     let watching = display.watch(pipeline.progress());
