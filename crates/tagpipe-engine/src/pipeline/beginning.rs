@@ -133,13 +133,13 @@ impl Pipeline {
             .ok_or_else(|| RunError::NothingToDo(format!("there is no run {id} in this database")))
     }
 
-    /// Who works on a run joins it at the pace that it was started with.
+    /// Who works on a run joins it at the pace that it was started with, or at its own if that is slower.
     pub(super) fn adopt_pace(&mut self, record: &RunRecord) {
         if let Some(Ok(interval)) = record.config["interval_s"]
             .as_f64()
             .map(Duration::try_from_secs_f64)
         {
-            self.settings.interval = interval;
+            self.settings.interval = self.settings.interval.max(interval);
         }
     }
 

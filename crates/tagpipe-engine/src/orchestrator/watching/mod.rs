@@ -329,7 +329,11 @@ impl<'a> Watching<'a> {
     fn fill_seats(&mut self, now: Instant) {
         for number in 0..self.seats.len() {
             if matches!(self.seats[number].state, SeatState::Waiting { until } if until <= now) {
-                self.fill_seat(number, now);
+                match self.stopping {
+                    // Nobody is started any more.
+                    Some(_) => self.seats[number].state = SeatState::Empty(Verdict::Stopped),
+                    None => self.fill_seat(number, now),
+                }
             }
         }
     }
