@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tagpipe_fetch::Fetcher;
+use tagpipe_fetch::browser::memory;
 use tagpipe_store::contract::RunId;
 use tagpipe_store::{RunnerReport, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::process::memory_bytes;
 use crate::shutdown::Shutdown;
 
 /// How often a runner reports, if its term is not too short for that.
@@ -100,7 +100,7 @@ impl Heart {
         let page = self.activity.page();
         let report = RunnerReport {
             current_page: &page,
-            memory_bytes: memory_bytes(std::process::id()) + self.fetcher.memory_bytes(),
+            memory_bytes: memory::of_process(std::process::id()) + self.fetcher.memory_bytes(),
         };
         self.bounded("report", self.store.report_runner(&self.instance, &report))
             .await

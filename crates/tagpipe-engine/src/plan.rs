@@ -1,10 +1,9 @@
 //! What a run would read, from the database alone: no request is made.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::model::PageKind;
+use tagpipe_store::contract::Admission;
 use tagpipe_store::{Store, StoreError};
 
 use crate::config::Config;
@@ -112,13 +111,9 @@ async fn count_filtered(
             if filters.rejects(kind, &subject.identity).is_some() {
                 continue;
             }
-            let is_fresh = subject
-                .read_age
-                .is_some_and(|age| age <= freshness.max_age.unwrap_or(Duration::MAX));
-            if is_fresh {
-                fresh += 1;
-            } else {
-                due += 1;
+            match freshness.admission(subject) {
+                Admission::Unchanged => fresh += 1,
+                _ => due += 1,
             }
         }
     }

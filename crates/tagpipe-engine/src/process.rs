@@ -40,12 +40,6 @@ pub(crate) fn presence(host: &str, pid: u32, mark: &str) -> Presence {
     }
 }
 
-/// Memory that a process has allocated, in bytes; 0 if unknown.
-pub(crate) fn memory_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    parse_memory(&status)
-}
-
 /// The process group of a process, if it is there.
 pub(crate) fn group_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -82,17 +76,6 @@ fn parse_start(stat: &str) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-fn parse_memory(status: &str) -> u64 {
-    let kibibytes = |line: &str| line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok();
-    let kept = |line: &&str| line.starts_with("RssAnon:") || line.starts_with("RssShmem:");
-    status
-        .lines()
-        .filter(kept)
-        .filter_map(kibibytes)
-        .map(|kibibytes| kibibytes * 1024)
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,12 +107,5 @@ mod tests {
         assert_eq!(parse_start(&stat("S")), Some(4711));
         assert_eq!(parse_start(&stat("Z")), None);
         assert_eq!(parse_start("rubbish"), None);
-    }
-
-    #[test]
-    fn memory_is_what_was_allocated() {
-        let status = "Name:\tx\nRssAnon:\t 100 kB\nRssFile:\t 5000 kB\nRssShmem:\t 4 kB\n";
-        assert_eq!(parse_memory(status), 104 * 1024);
-        assert_eq!(parse_memory(""), 0);
     }
 }

@@ -13,8 +13,18 @@ pub(super) fn of_group(group: u32) -> u64 {
         .flatten()
         .map(|entry| entry.path())
         .filter(|process| group_of(process) == Some(group))
-        .map(|process| fs::read_to_string(process.join("status")).map_or(0, |status| resident_bytes(&status)))
+        .map(|process| of(&process))
         .sum()
+}
+
+/// Memory of the process `pid` alone, in bytes, counted in the same way.
+#[must_use]
+pub fn of_process(pid: u32) -> u64 {
+    of(&Path::new("/proc").join(pid.to_string()))
+}
+
+fn of(process: &Path) -> u64 {
+    fs::read_to_string(process.join("status")).map_or(0, |status| resident_bytes(&status))
 }
 
 fn group_of(process: &Path) -> Option<u32> {

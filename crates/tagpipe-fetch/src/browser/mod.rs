@@ -30,7 +30,7 @@ use tab::Ran;
 
 mod connection;
 mod executable;
-mod memory;
+pub mod memory;
 mod pool;
 mod process;
 mod tab;
@@ -111,6 +111,10 @@ impl Fetcher for BrowserFetcher {
             document,
             pager: Box::new(page),
         })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.pool.memory()
     }
 
     async fn close(&self) {

@@ -161,6 +161,18 @@ impl Pool {
         Ok(process)
     }
 
+    /// Memory of every Chromium that still runs, in bytes; 0 while one is being started, which is not waited for.
+    pub(super) fn memory(&self) -> u64 {
+        let Ok(browser) = self.browser.try_lock() else {
+            return 0;
+        };
+        let running = browser
+            .started
+            .iter()
+            .filter_map(|(process, _)| process.upgrade());
+        running.map(|process| process.memory()).sum()
+    }
+
     /// Ends every Chromium and waits until nothing of them is left.
     pub(super) async fn close(&self) {
         self.permits.close();

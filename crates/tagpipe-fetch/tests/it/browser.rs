@@ -155,6 +155,7 @@ async fn the_pager_is_followed_by_button_and_by_link() {
     })
     .await;
     let fetcher = BrowserFetcher::new(settings());
+    assert_eq!(fetcher.memory_bytes(), 0, "nothing is started yet");
     let mut page = open(&fetcher, &site, "/button").await.expect("a page");
     let second = page.pager.next(&Next::Button).await.expect("a second page").html;
     assert!(second.contains(">c<") && second.contains(">d<"), "{second}");
@@ -175,6 +176,10 @@ async fn the_pager_is_followed_by_button_and_by_link() {
         .expect_err("another page");
     assert!(error.to_string().ends_with("which is another page"), "{error}");
     assert_eq!(site.count("/b"), 0);
+    assert!(
+        fetcher.memory_bytes() > 10 << 20,
+        "a Chromium takes more than 10 MiB"
+    );
     fetcher.close().await;
 }
 
