@@ -4,6 +4,7 @@
 use sea_orm::{QueryResult, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
+use tagpipe_core::lifecycle::RunState;
 
 use crate::connect::Store;
 use crate::contract::RunId;
@@ -41,6 +42,14 @@ pub struct RunOverview {
 }
 
 impl RunOverview {
+    /// Whether it came to its end, and is not under way again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        [RunState::Reconciled, RunState::Disputed]
+            .iter()
+            .any(|state| state.as_str() == self.state)
+    }
+
     /// The origin of the site it reads; empty if the settings do not tell.
     #[must_use]
     pub fn site(&self) -> &str {

@@ -4,11 +4,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tagpipe_core::lifecycle::RunState;
 use tokio::time::Instant;
 
 use super::super::health::{Complaint, Reads, Signs, Tolerance, examine};
-use super::super::picture::Speed;
 use super::super::process::RunnerProcess;
 use super::super::seat::{Seat, SeatState};
 use super::{Watched, Watching, reads_of_summary};
@@ -54,9 +52,7 @@ impl Watching<'_> {
         let Some(Some(status)) = status.await else {
             return Ok(());
         };
-        if status.run.state != RunState::Running.as_str()
-            && status.run.state != RunState::Interrupted.as_str()
-        {
+        if status.run.is_over() {
             self.run_ended = Some(now);
             return Ok(());
         }
@@ -154,16 +150,15 @@ impl Watching<'_> {
                 && own.state == "running"
                 && own.working_s <= own_age_s(process, age)
         });
-        let count = status
+        let runner = status
             .runners
             .iter()
-            .find(|runner| runner.runner_id == seat.runner_id)
-            .map_or(0, |runner| reads_of_summary(runner).all);
-        let watched = self.watched.entry(seat.runner_id.clone()).or_insert(Watched {
-            speed: Speed::new(now, count),
-            moved: (count, now),
-            counted: Reads::default(),
-        });
+            .find(|runner| runner.runner_id == seat.runner_id);
+        let (pages, count) = runner.map_or((0, 0), |runner| (runner.pages, reads_of_summary(runner).all));
+        let watched = self
+            .watched
+            .entry(seat.runner_id.clone())
+            .or_insert_with(|| Watched::new(now, pages, count));
         if watched.moved.0 != count {
             watched.moved = (count, now);
         }

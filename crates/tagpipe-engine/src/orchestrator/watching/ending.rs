@@ -40,9 +40,7 @@ impl Watching<'_> {
         let is_over = pipeline
             .patiently("look at the run", || self.store.run_overview(run))
             .await?
-            .is_some_and(|run| {
-                run.state == RunState::Reconciled.as_str() || run.state == RunState::Disputed.as_str()
-            });
+            .is_some_and(|run| run.is_over());
         let end = if is_over {
             let discrepancies = self.store.discrepancies_of(run).await?;
             pipeline.end_reached(run, &Halt::Drained, discrepancies).await?

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::json;
-use tagpipe_core::lifecycle::RunState;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::RunId;
 use tagpipe_store::monitor::RunnerOverview;
@@ -56,6 +55,16 @@ struct Watched {
     moved: (u64, Instant),
     /// Its reads when they were last counted anew.
     counted: Reads,
+}
+
+impl Watched {
+    fn new(now: Instant, pages: u64, reads: u64) -> Watched {
+        Watched {
+            speed: Speed::new(now, pages),
+            moved: (reads, now),
+            counted: Reads::default(),
+        }
+    }
 }
 
 pub(super) struct Watching<'a> {
@@ -426,7 +435,7 @@ impl<'a> Watching<'a> {
             .answers
             .ask("how the run stands", self.store.run_overview(self.run))
             .await;
-        matches!(overview, Some(Some(run)) if run.state == RunState::Reconciled.as_str() || run.state == RunState::Disputed.as_str())
+        overview.flatten().is_some_and(|run| run.is_over())
     }
 
     async fn draw(&mut self, now: Instant) {
@@ -443,11 +452,11 @@ impl<'a> Watching<'a> {
                     .and_then(|status| status.runners.iter().find(|one| one.runner_id == seat.runner_id))
                     .cloned();
                 let pages = summary.as_ref().map_or(0, |summary| summary.pages);
-                let watched = self.watched.entry(seat.runner_id.clone()).or_insert(Watched {
-                    speed: Speed::new(now, pages),
-                    moved: (summary.as_ref().map_or(0, |one| reads_of_summary(one).all), now),
-                    counted: Reads::default(),
-                });
+                let reads = summary.as_ref().map_or(0, |one| reads_of_summary(one).all);
+                let watched = self
+                    .watched
+                    .entry(seat.runner_id.clone())
+                    .or_insert_with(|| Watched::new(now, pages, reads));
                 SeatPicture {
                     runner_id: seat.runner_id.clone(),
                     state: state_name(seat, summary.as_ref()),
