@@ -50,7 +50,7 @@ pub use audit_logger::AuditLogger;
 pub use config::{Config, FetchMode, USER_AGENT, is_stand_in, stand_in_pace};
 pub use error::RunError;
 pub use orchestrator::{Orchestration, Orchestrator, OrchestratorSettings, RunnerOrder, SeatPicture};
-pub use pipeline::{Pipeline, Start};
+pub use pipeline::{Pipeline, Start, stored_site};
 pub use plan::{Plan, PlannedLevel, plan};
 pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};

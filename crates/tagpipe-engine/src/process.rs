@@ -46,6 +46,25 @@ pub(crate) fn group_of(pid: u32) -> Option<u32> {
     after_name(&stat)?.nth(2)?.parse().ok()
 }
 
+/// Whether anybody is still in this process group, other than the dead that nobody has collected.
+pub(crate) fn has_group(group: u32) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return false;
+    };
+    processes
+        .flatten()
+        .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
+        .any(|stat| is_of_group(&stat, group))
+}
+
+fn is_of_group(stat: &str, group: u32) -> bool {
+    let fields: Option<Vec<_>> = after_name(stat).map(|fields| fields.take(3).collect());
+    match fields.as_deref() {
+        Some([state, _, own]) => !matches!(*state, "Z" | "X") && own.parse() == Ok(group),
+        _ => false,
+    }
+}
+
 /// Name of this machine.
 pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
@@ -98,6 +117,20 @@ mod tests {
         ] {
             assert_eq!(presence(host, pid, &mark), Presence::Unknown, "{host} {mark}");
         }
+    }
+
+    #[test]
+    fn the_dead_are_no_longer_of_their_group() {
+        for (stat, expected) in [
+            ("7 (a) b) S 1 42 42 0 -1", true),
+            ("7 (sh) Z 1 42 42 0 -1", false),
+            ("7 (sh) S 1 43 42 0 -1", false),
+            ("rubbish", false),
+        ] {
+            assert_eq!(is_of_group(stat, 42), expected, "{stat}");
+        }
+        let own = group_of(std::process::id()).expect("it runs");
+        assert!(has_group(own), "this test is of its own group");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Runner<'_> {
         } else if self.has_deadline() && Instant::now() >= self.deadline() {
             let allowed = self.settings.budget.max_duration.unwrap_or_default();
             hand.halt = Some(Halt::BudgetSpent(format!(
-                "{} s, as --max-duration allows",
+                "{:.0} s, as --max-duration allows",
                 allowed.as_secs_f64()
             )));
         }

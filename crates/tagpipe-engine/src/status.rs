@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tagpipe_store::contract::{Brake, RunId};
 use tagpipe_store::monitor::{RunOverview, RunnerOverview};
-use tagpipe_store::{OrchestratorOverview, Store, StoreError};
+use tagpipe_store::{OrchestratorOverview, OrchestratorRecord, Store, StoreError};
 
 use crate::process::{Presence, presence};
 use crate::summary::{LevelSummary, RunnerSummary, level_summaries, runner_summaries};
@@ -108,11 +108,34 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
         left_s: is_measurable.then(|| open as f64 / pages_per_s),
         interval_s: run.config["interval_s"].as_f64().unwrap_or(0.0),
         brake,
-        runners: runner_summaries(&processes),
-        orchestrator: store.orchestrator(run.id).await?.map(OrchestratorOverview::from),
+        runners: runners_as_seen(&processes),
+        orchestrator: store.orchestrator(run.id).await?.map(orchestrator_as_seen),
         processes,
         run,
     })
+}
+
+/// The runners by name; one whose process is not there any more is `gone`, whatever it said last.
+fn runners_as_seen(processes: &[RunnerOverview]) -> Vec<RunnerSummary> {
+    let as_seen: Vec<_> = processes
+        .iter()
+        .cloned()
+        .map(|mut process| {
+            if process.state == "running" && !is_alive(&process) {
+                "gone".clone_into(&mut process.state);
+            }
+            process
+        })
+        .collect();
+    runner_summaries(&as_seen)
+}
+
+fn orchestrator_as_seen(record: OrchestratorRecord) -> OrchestratorOverview {
+    let who = &record.identity;
+    let is_gone = presence(&who.host, who.pid, &who.process_mark) == Presence::Gone;
+    let mut overview = OrchestratorOverview::from(record);
+    overview.is_gone = overview.is_running && (is_gone || overview.silent_s > SILENT_MAX_S);
+    overview
 }
 
 fn is_alive(runner: &RunnerOverview) -> bool {

@@ -99,6 +99,8 @@ pub struct Summary {
     pub end: RunEnd,
     /// What was found when the run was taken up again, if it was.
     pub resumed: Option<Resumed>,
+    /// Whether this process joined a run that others had begun: the numbers are those of all of them.
+    pub joined: bool,
     /// Whether nothing was written.
     pub dry_run: bool,
     /// Pages, by level and state.
@@ -276,6 +278,7 @@ impl RunnerSummary {
 pub(crate) struct OwnPart {
     pub(crate) runner_id: String,
     pub(crate) resumed: Option<Resumed>,
+    pub(crate) joined: bool,
     pub(crate) elapsed_s: f64,
     pub(crate) requests: u64,
     pub(crate) interval_s: f64,

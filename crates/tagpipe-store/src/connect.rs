@@ -12,6 +12,7 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
+use crate::database_file::DatabaseFile;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::migrations::Migrator;
@@ -126,6 +127,8 @@ pub struct Store {
     /// Reads that need not see an open transaction of ours.
     pub(crate) reader: DatabaseConnection,
     pub(crate) dialect: Dialect,
+    /// The file that all this goes to, if it is one.
+    file: Option<DatabaseFile>,
 }
 
 /// How long SQLite's writer waits for another process that is writing before it says so.
@@ -176,10 +179,15 @@ impl Store {
             }
         };
         let dialect = Dialect::of(writer.get_database_backend());
+        let file = match url {
+            DatabaseUrl::Sqlite(path) => DatabaseFile::at(path),
+            DatabaseUrl::Memory | DatabaseUrl::Postgres(_) => None,
+        };
         let store = Store {
             writer,
             reader,
             dialect,
+            file,
         };
         store.check_schema(migrate).await?;
         Ok(store)
@@ -209,6 +217,7 @@ impl Store {
             writer: pool.clone(),
             reader: pool,
             dialect,
+            file: None,
         };
         store.check_schema(false).await?;
         Ok(Some(store))
@@ -320,8 +329,14 @@ impl Store {
         Ok(!found.is_empty())
     }
 
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.when_free(|| begin(&self.writer)).await
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        self.ensure_in_place()?;
+        Ok(self.when_free(|| begin(&self.writer)).await?)
+    }
+
+    /// Nothing is written to a file that nobody will find.
+    fn ensure_in_place(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), DatabaseFile::ensure_in_place)
     }
 
     /// Asks again, at short and random intervals, while another process writes: SQLite's own wait sleeps ever longer, so that
@@ -346,6 +361,7 @@ impl Store {
     }
 
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        self.ensure_in_place()?;
         self.reader
             .query_all_raw(statement)
             .await
@@ -353,6 +369,7 @@ impl Store {
     }
 
     pub(crate) async fn write(&self, statement: Statement) -> Result<u64, StoreError> {
+        self.ensure_in_place()?;
         let done = self
             .when_free(|| self.writer.execute_raw(statement.clone()))
             .await?;
@@ -361,6 +378,7 @@ impl Store {
 
     /// Rows that a statement returns of what it has written.
     pub(crate) async fn write_returning(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        self.ensure_in_place()?;
         self.when_free(|| self.writer.query_all_raw(statement.clone()))
             .await
             .map_err(StoreError::from)

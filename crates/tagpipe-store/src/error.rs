@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The address, the credentials or the rights are wrong: trying again will not help.
     #[error("{0}")]
     Refused(String),
+    /// The database is not where it was: what is written from now on would be lost.
+    #[error("{0}")]
+    Gone(String),
     /// The schema is not this build's.
     #[error("{0}")]
     Schema(String),
@@ -39,7 +42,10 @@ impl StoreError {
     pub fn class(&self) -> ErrorClass {
         match self {
             StoreError::Unavailable(_) => ErrorClass::Retry,
-            StoreError::Refused(_) | StoreError::Schema(_) | StoreError::NotFound(_) => ErrorClass::Permanent,
+            StoreError::Refused(_)
+            | StoreError::Gone(_)
+            | StoreError::Schema(_)
+            | StoreError::NotFound(_) => ErrorClass::Permanent,
             StoreError::Bug(_) => ErrorClass::Bug,
         }
     }

@@ -14,6 +14,7 @@ mod closing;
 mod commit;
 mod connect;
 pub mod contract;
+mod database_file;
 mod dialect;
 pub mod entities;
 mod error;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement};
 use serde::Serialize;
 
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::runs::RunSeeding;
 
 /// A process that orchestrates a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +47,8 @@ pub struct OrchestratorOverview {
     pub pid: u32,
     /// Whether it has not ended in order.
     pub is_running: bool,
+    /// Whether its process is not there any more, as far as can be told from here.
+    pub is_gone: bool,
     /// Runners it keeps.
     pub runners_wanted: u64,
     /// Since its last heartbeat, in seconds.
@@ -60,6 +61,7 @@ impl From<OrchestratorRecord> for OrchestratorOverview {
             host: record.identity.host,
             pid: record.identity.pid,
             is_running: record.is_running,
+            is_gone: false,
             runners_wanted: record.runners_wanted,
             silent_s: (record.silent_for.as_millis() as f64) / 1000.0,
         }
@@ -123,11 +125,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn orchestrators_at_work(&self) -> Result<Vec<OrchestratorRecord>, StoreError> {
-        self.orchestrators_where(
-            "state = 'running' AND run_id IN (SELECT id FROM runs WHERE runs.state = 'running')",
-            Vec::new(),
-        )
-        .await
+        self.orchestrators_where(AT_WORK, Vec::new()).await
     }
 
     async fn orchestrators_where(
@@ -135,31 +133,46 @@ impl Store {
         condition: &str,
         values: Vec<sea_orm::Value>,
     ) -> Result<Vec<OrchestratorRecord>, StoreError> {
-        let sql = format!(
-            "SELECT run_id, instance, host, pid, process_mark, state, runners_wanted, {now} - {heartbeat} AS silent_us \
-             FROM orchestrators WHERE {condition} ORDER BY run_id DESC",
-            now = self.dialect.now_us(),
-            heartbeat = self.dialect.as_us("heartbeat_at"),
-        );
+        let sql = selection(self.dialect, condition);
         let rows = self.rows(self.dialect.statement(sql, values)).await?;
         rows.iter().map(record).collect()
     }
 }
 
-impl RunSeeding {
-    /// Enters the orchestrator of the run that is being started: a run that is there has it.
-    ///
-    /// # Errors
-    /// See [`StoreError::class`].
-    pub async fn enter_orchestrator(
-        &mut self,
-        orchestrator: &OrchestratorIdentity,
-        runners_wanted: u64,
-    ) -> Result<(), StoreError> {
-        let statement = registration(self.dialect, self.run, orchestrator, runners_wanted, None);
-        self.transaction.execute_raw(statement).await?;
-        Ok(())
+/// Enters the orchestrator of a run that is being started in `transaction`, and returns those of other runs under way.
+/// Who does the same at the same time waits until this transaction has ended: one of two is the first.
+pub(crate) async fn enter_alone(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+    orchestrator: &OrchestratorIdentity,
+    runners_wanted: u64,
+) -> Result<Vec<OrchestratorRecord>, StoreError> {
+    if dialect == Dialect::Postgres {
+        // On SQLite whoever writes is alone already.
+        transaction
+            .execute_unprepared("LOCK TABLE orchestrators IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
     }
+    let entry = registration(dialect, run, orchestrator, runners_wanted, None);
+    transaction.execute_raw(entry).await?;
+    let sql = selection(dialect, &format!("{AT_WORK} AND run_id <> $1"));
+    let rows = transaction
+        .query_all_raw(dialect.statement(sql, [run.into()]))
+        .await?;
+    rows.iter().map(record).collect()
+}
+
+/// Those that have not ended in order, of runs under way.
+const AT_WORK: &str = "state = 'running' AND run_id IN (SELECT id FROM runs WHERE runs.state = 'running')";
+
+fn selection(dialect: Dialect, condition: &str) -> String {
+    format!(
+        "SELECT run_id, instance, host, pid, process_mark, state, runners_wanted, {now} - {heartbeat} AS silent_us \
+         FROM orchestrators WHERE {condition} ORDER BY run_id DESC",
+        now = dialect.now_us(),
+        heartbeat = dialect.as_us("heartbeat_at"),
+    )
 }
 
 /// Enters an orchestrator where none is, or where `before` is.

@@ -11,6 +11,7 @@ use crate::contract::{NewPage, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, page_kind};
+use crate::orchestrators::{OrchestratorIdentity, OrchestratorRecord, enter_alone};
 
 /// A run as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +82,26 @@ impl RunSeeding {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Enters the orchestrator of the run that is being started: a run that is there has it. Returns those of other runs
+    /// under way, newest first. Of several processes that do this at the same time, each sees those before it.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn enter_orchestrator(
+        &mut self,
+        orchestrator: &OrchestratorIdentity,
+        runners_wanted: u64,
+    ) -> Result<Vec<OrchestratorRecord>, StoreError> {
+        enter_alone(
+            &self.transaction,
+            self.dialect,
+            self.run,
+            orchestrator,
+            runners_wanted,
+        )
+        .await
     }
 
     /// Makes the run real.
@@ -184,6 +205,20 @@ impl Store {
         );
         let rows = self.rows(self.dialect.statement(sql, id.map(Into::into))).await?;
         rows.first().map(run_record).transpose()
+    }
+
+    /// Notes other settings for a run: whoever works on it from now on is told these.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn set_run_config(&self, run: RunId, config: &Json) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE runs SET config = {} WHERE id = $2",
+            self.dialect.json_parameter("$1")
+        );
+        let values = [self.dialect.json(config), run.into()];
+        self.write(self.dialect.statement(sql, values)).await?;
+        Ok(())
     }
 
     /// Makes a run that was left, or that ended disputed, one that is under way.

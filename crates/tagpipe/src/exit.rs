@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use tagpipe_engine::{RunEnd, RunError};
+use tagpipe_engine::{RunEnd, RunError, Start};
 use tagpipe_store::StoreError;
 
 /// How the program ends.
@@ -86,10 +86,28 @@ impl Failure {
 }
 
 impl Failure {
+    /// Why a run could not be gone on with: a database that is away, after it was waited for, went away.
+    pub(crate) fn of_going_on(error: RunError, start: Start) -> Failure {
+        match error {
+            RunError::Opening(error @ StoreError::Unavailable(_)) if start != Start::New => {
+                Failure::from(RunError::Store(error))
+            }
+            other => Failure::from(other),
+        }
+    }
+
+    /// The same, told among the words of others.
+    pub(crate) fn of_runner(self, runner_id: &str) -> Failure {
+        Failure {
+            message: format!("{runner_id}: {}", self.message),
+            ..self
+        }
+    }
+
     /// A failure of the store while it was looked at.
     pub(crate) fn reading(error: &StoreError) -> Failure {
         let exit = match error {
-            StoreError::Unavailable(_) => Exit::DatabaseGone,
+            StoreError::Unavailable(_) | StoreError::Gone(_) => Exit::DatabaseGone,
             _ => Exit::CouldNotRun,
         };
         Failure {
@@ -102,13 +120,13 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
         let exit = match &error {
-            RunError::Store(StoreError::Unavailable(_)) => Exit::DatabaseGone,
+            RunError::Store(StoreError::Unavailable(_) | StoreError::Gone(_)) => Exit::DatabaseGone,
             RunError::Usage(_) => Exit::Usage,
             _ => Exit::CouldNotRun,
         };
-        let hint = match exit {
-            Exit::DatabaseGone => {
-                "; what was committed is kept, go on with `tagpipe run --resume` when it is back"
+        let hint = match &error {
+            RunError::Store(StoreError::Unavailable(_)) => {
+                "; what was committed is kept: the same command with --resume goes on when it is back"
             }
             _ => "",
         };

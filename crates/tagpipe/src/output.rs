@@ -52,6 +52,8 @@ pub(crate) enum Align {
 pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
+    /// Columns that are left out, one after the other, where the table is wider than a terminal.
+    least_missed: &'static [&'static str],
 }
 
 impl Table {
@@ -59,7 +61,14 @@ impl Table {
         Table {
             columns: columns.to_vec(),
             rows: Vec::new(),
+            least_missed: &[],
         }
+    }
+
+    /// Leaves these columns out, one after the other, where the table would not fit.
+    pub(crate) fn dropping(mut self, least_missed: &'static [&'static str]) -> Table {
+        self.least_missed = least_missed;
+        self
     }
 
     /// Adds a row; texts from the site lose their control characters.
@@ -77,11 +86,13 @@ impl Table {
                 cells.chain([header[at].width()]).max().unwrap_or(0)
             })
             .collect();
+        let shown = self.shown(&widths, width);
         let mut text = String::new();
         for row in std::iter::once(&header).chain(&self.rows) {
             let mut line = String::new();
-            for (at, cell) in row.iter().enumerate() {
-                if at > 0 {
+            for (place, at) in shown.iter().copied().enumerate() {
+                let cell = &row[at];
+                if place > 0 {
                     line.push_str("  ");
                 }
                 let gap = " ".repeat(widths[at] - cell.width());
@@ -96,6 +107,30 @@ impl Table {
         text
     }
 }
+
+impl Table {
+    /// The columns that are shown, by number.
+    fn shown(&self, widths: &[usize], width: usize) -> Vec<usize> {
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        for name in self.least_missed {
+            let needed = shown
+                .iter()
+                .map(|at| widths[*at] + 2)
+                .sum::<usize>()
+                .saturating_sub(2);
+            // The last column may be cut, down to a few words.
+            let last = shown.last().map_or(0, |at| widths[*at].saturating_sub(LAST_MIN));
+            if needed - last <= width {
+                break;
+            }
+            shown.retain(|at| self.columns[*at].0 != *name);
+        }
+        shown
+    }
+}
+
+/// Columns that a last column may be cut to.
+const LAST_MIN: usize = 12;
 
 /// `text` cut to `width` columns, with a mark where something is missing.
 pub(crate) fn cut(text: &str, width: usize) -> String {
@@ -188,6 +223,22 @@ mod tests {
         assert_eq!(lines[0], "run  name      what");
         assert_eq!(lines[1], format!("  1  ヴァイス  {}", "x".repeat(30)));
         assert_eq!(lines[2], " 12  Hockey    a [31mb");
+    }
+
+    #[test]
+    fn the_least_missed_columns_go_first() {
+        for (width, expected) in [
+            (80, "run  name      what"),
+            (27, "run  name      what"),
+            (26, "run  what"),
+        ] {
+            let text = table().dropping(&["name", "run"]).render(width);
+            assert_eq!(text.lines().next(), Some(expected), "{width}");
+        }
+        assert_eq!(
+            table().dropping(&["name", "run"]).render(4).lines().next(),
+            Some("what")
+        );
     }
 
     #[test]

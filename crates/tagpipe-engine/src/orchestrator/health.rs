@@ -63,8 +63,11 @@ const READS_MIN: u64 = 20;
 pub(super) fn examine(signs: &Signs, tolerance: &Tolerance) -> Option<Complaint> {
     let hangs = |why: String| Some(Complaint::Hangs(why));
     match (signs.silent, tolerance.silence) {
-        (None, _) if signs.age > tolerance.start => {
-            return hangs(format!("it did not begin within {} s", tolerance.start.as_secs()));
+        (None, Some(_)) if signs.age > tolerance.start => {
+            return hangs(format!(
+                "it did not begin within {} s; does it run `tagpipe run` with the arguments it is given?",
+                tolerance.start.as_secs()
+            ));
         }
         (Some(silent), Some(most)) if silent > most => {
             return hangs(format!("no heartbeat for {:.0} s", silent.as_secs_f64()));
@@ -162,7 +165,7 @@ mod tests {
                     age: 301 * SECOND,
                     ..well()
                 },
-                "hangs: it did not begin within 300 s",
+                "hangs: it did not begin within 300 s; does it run `tagpipe run` with the arguments it is given?",
             ),
             (
                 Signs {

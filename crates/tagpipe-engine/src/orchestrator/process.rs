@@ -8,9 +8,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use super::LogLines;
-use crate::process::{Presence, group_of, presence};
+use crate::process::{Presence, group_of, has_group, presence};
 
-/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     Code(i32),
@@ -19,10 +18,19 @@ pub(super) enum Exit {
     Unknown,
 }
 
-/// One process, alone in its process group or the leader of it.
 pub(super) enum RunnerProcess {
-    Started(Child),
-    Found { host: String, pid: u32, mark: String },
+    /// Our child, which leads a process group. If it is a script, the runner itself is another process of the group.
+    Started {
+        child: Box<Child>,
+        group: u32,
+        /// How the child ended, while others of its group go on.
+        left: Option<Exit>,
+    },
+    Found {
+        host: String,
+        pid: u32,
+        mark: String,
+    },
 }
 
 impl RunnerProcess {
@@ -49,25 +57,35 @@ impl RunnerProcess {
                 }
             });
         }
-        Ok(RunnerProcess::Started(child))
+        let group = child.id().unwrap_or(0);
+        Ok(RunnerProcess::Started {
+            child: Box::new(child),
+            group,
+            left: None,
+        })
     }
 
-    /// Its id; `None` once it has been seen to end.
-    pub(super) fn pid(&self) -> Option<u32> {
+    /// Its id, which is also that of its group.
+    pub(super) fn pid(&self) -> u32 {
         match self {
-            RunnerProcess::Started(child) => child.id(),
-            RunnerProcess::Found { pid, .. } => Some(*pid),
+            RunnerProcess::Started { group, .. } => *group,
+            RunnerProcess::Found { pid, .. } => *pid,
         }
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has. A script has ended when the runner that it started has, too.
     pub(super) fn exit(&mut self) -> Option<Exit> {
         match self {
-            RunnerProcess::Started(child) => match child.try_wait() {
-                Ok(status) => status.map(Exit::of),
-                // Somebody else has collected it.
-                Err(_) => Some(Exit::Unknown),
-            },
+            RunnerProcess::Started { child, group, left } => {
+                if left.is_none() {
+                    *left = match child.try_wait() {
+                        Ok(status) => status.map(Exit::of),
+                        // Somebody else has collected it.
+                        Err(_) => Some(Exit::Unknown),
+                    };
+                }
+                left.filter(|_| !has_group(*group))
+            }
             RunnerProcess::Found { host, pid, mark } => match presence(host, *pid, mark) {
                 Presence::Here => None,
                 Presence::Gone | Presence::Unknown => Some(Exit::Unknown),
@@ -75,35 +93,37 @@ impl RunnerProcess {
         }
     }
 
-    /// Asks it to stop: the first time in order, the second time at once.
+    /// Asks it to stop in order.
     pub(super) fn ask_to_stop(&self) {
-        self.with_pid(|pid| kill_process(pid, Signal::TERM));
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks one that was asked to stop to do so at once. By another signal: two of a kind may arrive as one.
+    pub(super) fn hurry(&self) {
+        self.signal(Signal::INT);
     }
 
     /// Ends it and what it has started in its group.
     pub(super) fn kill(&self) {
-        self.with_pid(|pid| {
-            let raw = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
-            match group_of(raw) {
-                Some(group) if group == raw => kill_process_group(pid, Signal::KILL),
-                _ => kill_process(pid, Signal::KILL),
-            }
-        });
+        self.signal(Signal::KILL);
     }
 
-    fn with_pid(&self, action: impl Fn(Pid) -> rustix::io::Result<()>) {
-        let is_another_now = match self {
-            // A child that is not yet waited for keeps its id.
-            RunnerProcess::Started(_) => false,
-            RunnerProcess::Found { host, pid, mark } => presence(host, *pid, mark) != Presence::Here,
+    fn signal(&self, signal: Signal) {
+        let pid = self.pid();
+        let is_leader = match self {
+            // A group keeps its id while somebody is in it.
+            RunnerProcess::Started { .. } => true,
+            RunnerProcess::Found { host, mark, .. } if presence(host, pid, mark) != Presence::Here => return,
+            RunnerProcess::Found { .. } => group_of(pid) == Some(pid),
         };
-        let pid = self
-            .pid()
-            .filter(|_| !is_another_now)
-            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(pid) = pid
-            && let Err(error) = action(pid)
-        {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        let sent = match is_leader {
+            true => kill_process_group(pid, signal),
+            false => kill_process(pid, signal),
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, "a signal did not reach its process");
         }
     }

@@ -28,9 +28,24 @@ pub(super) enum Verdict {
     Hopeless(String),
 }
 
-/// What the exit of a process means. `why` is the runner's own last word, if it had one; `asked` whether it was asked
-/// to stop.
-pub(super) fn verdict(exit: Exit, why: &str, asked: bool) -> Verdict {
+/// What is known of a runner when its process has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances<'a> {
+    /// The runner's own last word; empty if it had none.
+    pub(super) why: &'a str,
+    /// Whether it was asked to stop.
+    pub(super) asked: bool,
+    /// Whether the run is read; `None` if that could not be asked.
+    pub(super) is_run_over: Option<bool>,
+}
+
+/// What the exit of a process means.
+pub(super) fn verdict(exit: Exit, known: Circumstances<'_>) -> Verdict {
+    let Circumstances {
+        why,
+        asked,
+        is_run_over,
+    } = known;
     let or = |otherwise: &str| {
         if why.is_empty() {
             otherwise.to_owned()
@@ -39,6 +54,10 @@ pub(super) fn verdict(exit: Exit, why: &str, asked: bool) -> Verdict {
         }
     };
     match exit {
+        // A script that starts the runner may end as it likes.
+        Exit::Code(code @ (0 | 3 | 4)) if is_run_over == Some(false) && !asked => Verdict::Died(or(
+            &format!("it ended with exit code {code} although the run goes on"),
+        )),
         Exit::Code(0 | 3 | 4) => Verdict::Done,
         Exit::Code(5) => Verdict::BudgetSpent,
         Exit::Code(6) => Verdict::Alarm(RunEnd::KeptRefusing(or("the site kept refusing"))),
@@ -50,6 +69,8 @@ pub(super) fn verdict(exit: Exit, why: &str, asked: bool) -> Verdict {
         Exit::Code(code) => Verdict::Died(or(&format!("it ended with exit code {code}"))),
         Exit::Signal(_) | Exit::Unknown if asked => Verdict::Stopped,
         Exit::Signal(signal) => Verdict::Died(format!("it was killed by signal {signal}")),
+        // How it ended is not known, but what it worked on is: done.
+        Exit::Unknown if is_run_over == Some(true) => Verdict::Done,
         Exit::Unknown => Verdict::Died(or("its process is gone")),
     }
 }
@@ -78,6 +99,8 @@ pub(super) struct Seat {
     pub(super) last_why: String,
     /// Reads by this runner before this orchestrator began, against its share of the budget.
     pub(super) reads_before: u64,
+    /// Whether it is filled again: not if it is left over from a predecessor that kept more runners.
+    pub(super) is_kept: bool,
 }
 
 impl Seat {
@@ -88,6 +111,15 @@ impl Seat {
             deaths: 0,
             last_why: String::new(),
             reads_before: 0,
+            is_kept: true,
+        }
+    }
+
+    /// The seat of a runner that is not wanted any more.
+    pub(super) fn left_over(runner_id: String, now: Instant) -> Seat {
+        Seat {
+            is_kept: false,
+            ..Seat::new(runner_id, now)
         }
     }
 
@@ -111,9 +143,10 @@ impl Seat {
             _ => None,
         };
         self.state = match verdict {
+            Verdict::Died(_) | Verdict::Hopeless(_) if !self.is_kept => SeatState::Empty(Verdict::Stopped),
             Verdict::Died(why) => self.after_death(why, excused, limits, now),
             // It was asked to make room for another one.
-            Verdict::Stopped if leaving.is_some() => {
+            Verdict::Stopped if leaving.is_some() && self.is_kept => {
                 self.after_death(leaving.unwrap_or_default(), excused, limits, now)
             }
             Verdict::Hopeless(why) => {
@@ -203,8 +236,25 @@ mod tests {
 
     #[test]
     fn exits_mean_what_the_exit_codes_say() {
+        let known = |asked: bool, is_run_over: Option<bool>| Circumstances {
+            why: "own word",
+            asked,
+            is_run_over,
+        };
+        for (exit, is_run_over, expected) in [
+            (Exit::Code(0), Some(true), Verdict::Done),
+            (Exit::Code(0), None, Verdict::Done),
+            (Exit::Code(3), Some(false), Verdict::Died("own word".into())),
+            (Exit::Unknown, Some(true), Verdict::Done),
+            (Exit::Unknown, None, Verdict::Died("own word".into())),
+        ] {
+            assert_eq!(
+                verdict(exit, known(false, is_run_over)),
+                expected,
+                "{exit:?} {is_run_over:?}"
+            );
+        }
         for (exit, asked, expected) in [
-            (Exit::Code(0), false, Verdict::Done),
             (Exit::Code(4), true, Verdict::Done),
             (Exit::Code(5), false, Verdict::BudgetSpent),
             (
@@ -233,10 +283,22 @@ mod tests {
             (Exit::Signal(9), true, Verdict::Stopped),
             (Exit::Unknown, false, Verdict::Died("own word".into())),
         ] {
-            assert_eq!(verdict(exit, "own word", asked), expected, "{exit:?} {asked}");
+            assert_eq!(
+                verdict(exit, known(asked, Some(false))),
+                expected,
+                "{exit:?} {asked}"
+            );
         }
+        let wordless = Circumstances {
+            why: "",
+            ..known(false, Some(false))
+        };
         assert_eq!(
-            verdict(Exit::Code(101), "", false),
+            verdict(Exit::Code(0), wordless),
+            Verdict::Died("it ended with exit code 0 although the run goes on".into())
+        );
+        assert_eq!(
+            verdict(Exit::Code(101), wordless),
             Verdict::Died("it ended with exit code 101".into())
         );
     }
@@ -247,6 +309,16 @@ mod tests {
             let shares: Vec<u64> = (0..seats).map(|number| share(budget, number, seats)).collect();
             assert_eq!(shares.iter().sum::<u64>(), budget);
             assert!(shares[0] - shares[seats - 1] <= 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_is_left_over_is_not_filled_again() {
+        let now = Instant::now();
+        for verdict in [died(), Verdict::Stopped, Verdict::Hopeless("no".into())] {
+            let mut seat = Seat::left_over("runner_9".into(), now);
+            seat.vacate(verdict, false, &LIMITS, now);
+            assert!(matches!(seat.state, SeatState::Empty(Verdict::Stopped)));
         }
     }
 

@@ -6,13 +6,44 @@ use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{OrchestratorIdentity, Resumed, RunRecord, RunnerEnd, RunningRunner, StoreError};
+use tagpipe_store::{DatabaseUrl, Resumed, RunRecord, RunnerEnd, RunningRunner, Store, StoreError};
 
-use super::Pipeline;
+use super::orchestrated::Entry;
 use super::seed::{ensure_something_to_read, seed};
+use super::{Pipeline, Start};
 use crate::error::RunError;
+use crate::patience::persistently;
 use crate::process::{Presence, host_name, presence};
 use crate::settings::{Freshness, Site};
+
+/// The site that a stored run is about: the run's number and the site's origin. `None` if `start` means a new run, or
+/// nothing fitting is stored. A database that is away is waited for, for at most `patience`.
+///
+/// # Errors
+/// [`RunError::Opening`] when the database cannot be opened, [`RunError::Store`] when it cannot be read.
+pub async fn stored_site(
+    database: &DatabaseUrl,
+    start: Start,
+    patience: Duration,
+) -> Result<Option<(RunId, String)>, RunError> {
+    if start == Start::New {
+        return Ok(None);
+    }
+    let opened = persistently(patience, "open", || Store::open_read_only(database)).await;
+    let store = match opened {
+        Ok(Some(store)) => store,
+        // Whoever opens it to write brings its schema up to date.
+        Ok(None) | Err(StoreError::Schema(_)) => return Ok(None),
+        Err(error) => return Err(RunError::Opening(error)),
+    };
+    let record = match start {
+        Start::Resume(Some(run)) | Start::Join(run) => store.run(run).await,
+        Start::Resume(None) | Start::New => store.newest_unfinished_run().await,
+    };
+    store.close().await;
+    let record = record?;
+    Ok(record.and_then(|record| Some((record.id, record.config["site"]["origin"].as_str()?.to_owned()))))
+}
 
 impl Pipeline {
     pub(super) async fn begin(&self, site: &Site, orchestrator: Option<&Entry>) -> Result<RunId, RunError> {
@@ -51,7 +82,8 @@ impl Pipeline {
             runners_wanted,
         }) = orchestrator
         {
-            seeding.enter_orchestrator(identity, *runners_wanted).await?;
+            let others = seeding.enter_orchestrator(identity, *runners_wanted).await?;
+            self.find_left_behind(others).await?;
         }
         let run = seeding.commit().await?;
         tracing::info!(run, pages, start_from = %start_from, "run started");
@@ -59,17 +91,45 @@ impl Pipeline {
     }
 
     pub(super) fn stored_config(&self, site: &Site) -> serde_json::Value {
-        json!({
+        let mut config = json!({
             "site": site,
             "filters": self.settings.filters,
             "start_from": self.settings.start_from,
             "freshness": self.settings.freshness,
-            "concurrency": self.settings.concurrency,
-            "delay_s": self.settings.delay.as_secs_f64(),
-            "interval_s": self.settings.interval.as_secs_f64(),
-            "max_retries": self.settings.retry.max_retries,
-            "retry_backoff": self.settings.retry.backoff,
-        })
+        });
+        self.write_terms(&mut config);
+        config
+    }
+
+    /// What a command that goes on with a run decides anew: how fast and how patiently it is read, and how much.
+    fn write_terms(&self, config: &mut serde_json::Value) {
+        let settings = &self.settings;
+        let terms = [
+            ("concurrency", json!(settings.concurrency)),
+            ("delay_s", json!(settings.delay.as_secs_f64())),
+            ("interval_s", json!(settings.interval.as_secs_f64())),
+            ("max_retries", json!(settings.retry.max_retries)),
+            ("retry_backoff", json!(settings.retry.backoff)),
+            ("max_pages", json!(settings.budget.max_pages)),
+            (
+                "max_duration_s",
+                json!(settings.budget.max_duration.map(|time| time.as_secs_f64())),
+            ),
+        ];
+        for (name, value) in terms {
+            config[name] = value;
+        }
+    }
+
+    /// Notes the terms of this process's command with a run that it goes on with. Returns whether they were others before.
+    async fn renew_terms(&self, record: &RunRecord) -> Result<bool, RunError> {
+        let mut config = record.config.clone();
+        self.write_terms(&mut config);
+        if config == record.config {
+            return Ok(false);
+        }
+        self.store.set_run_config(record.id, &config).await?;
+        Ok(true)
     }
 
     pub(super) async fn find_run(&self, id: Option<RunId>) -> Result<RunRecord, RunError> {
@@ -87,7 +147,7 @@ impl Pipeline {
         })?;
         if record.state == RunState::Reconciled && self.is_over(&record).await? {
             return Err(RunError::NothingToDo(format!(
-                "run {} is finished ({}): every page has been dealt with; start a new one with `tagpipe run`",
+                "run {} is finished ({}): every page has been dealt with; start a new one, without --resume",
                 record.id, record.state
             )));
         }
@@ -101,6 +161,12 @@ impl Pipeline {
             RunError::Store(StoreError::Bug(what))
         };
         let stored: Site = serde_json::from_value(record.config["site"].clone()).map_err(damaged)?;
+        if stored.profile != site.profile {
+            return Err(RunError::Usage(format!(
+                "run {} is read with the profile `{}`, not `{}`; give the same --profile, or start a new run",
+                record.id, stored.profile, site.profile
+            )));
+        }
         if stored.origin != site.origin {
             return Err(RunError::Usage(format!(
                 "run {} reads {}, not {}; give the same --base-url, or start a new run",
@@ -139,6 +205,12 @@ impl Pipeline {
             .as_f64()
             .map(Duration::try_from_secs_f64)
         {
+            if self.settings.interval < interval {
+                tracing::info!(
+                    "joining at the run's pace, {} s a request: who joins may be slower, but not faster",
+                    interval.as_secs_f64()
+                );
+            }
             self.settings.interval = self.settings.interval.max(interval);
         }
     }
@@ -150,18 +222,19 @@ impl Pipeline {
     }
 
     /// Takes a run up beside whoever works on it: the given one, or the newest that did not come to its end.
-    pub(crate) async fn take_up_with_others(
-        &mut self,
-        run: Option<RunId>,
-    ) -> Result<(RunId, Option<Resumed>), RunError> {
+    pub(crate) async fn take_up_with_others(&mut self, run: Option<RunId>) -> Result<TakenUp, RunError> {
         let record = self.find_run(run).await?;
         self.adopt_settings(&record, &self.site())?;
-        let resumed = self.take_up(record.id, Others::Welcome).await?;
-        Ok((record.id, Some(resumed)))
+        let resumed = self.take_up(&record, Others::Welcome).await?;
+        Ok(TakenUp {
+            run: record.id,
+            resumed,
+            has_new_terms: self.renew_terms(&record).await?,
+        })
     }
 
     /// Whether a stored run is one that these settings would begin.
-    pub(crate) fn is_of_the_same_pages(&self, record: &RunRecord) -> bool {
+    pub(super) fn is_of_the_same_pages(&self, record: &RunRecord) -> bool {
         let own = self.stored_config(&self.site());
         ["filters", "start_from"]
             .iter()
@@ -169,8 +242,16 @@ impl Pipeline {
             && record.config["site"]["origin"] == own["site"]["origin"]
     }
 
+    /// Takes a run up alone.
+    pub(super) async fn resume(&self, record: &RunRecord) -> Result<Resumed, RunError> {
+        let resumed = self.take_up(record, Others::Refused).await?;
+        self.renew_terms(record).await?;
+        Ok(resumed)
+    }
+
     /// Takes a run up where it was left: pages of processes that are gone become available at once.
-    pub(crate) async fn take_up(&self, run: RunId, others: Others) -> Result<Resumed, RunError> {
+    async fn take_up(&self, record: &RunRecord, others: Others) -> Result<Resumed, RunError> {
+        let run = record.id;
         let mut taken_back = self.store.rescue_expired(run).await?;
         let mut at_work = 0;
         for runner in self.store.running_runners(run).await? {
@@ -223,16 +304,17 @@ impl Pipeline {
     }
 }
 
-/// The process that orchestrates a run, as it is entered.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) identity: OrchestratorIdentity,
-    pub(crate) runners_wanted: u64,
+/// A run that is gone on with.
+pub(crate) struct TakenUp {
+    pub(crate) run: RunId,
+    pub(crate) resumed: Resumed,
+    /// Whether its runners have been told something else than this process would tell them.
+    pub(crate) has_new_terms: bool,
 }
 
 /// What is done with runners of this machine that work on the run already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Others {
+enum Others {
     /// They are in the way.
     Refused,
     /// They go on.
@@ -241,13 +323,13 @@ pub(crate) enum Others {
 
 /// Where the process of a runner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Liveness {
+pub(super) enum Liveness {
     Gone,
     Here,
     Elsewhere,
 }
 
-pub(crate) fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
+pub(super) fn liveness(runner: &RunningRunner, lease_term: Duration) -> Liveness {
     let RunningRunner { identity, silent_for } = runner;
     let seen = presence(&identity.host, identity.pid, &identity.process_mark);
     // A container gives its process the same id each time: an entry with our own id is a predecessor's.

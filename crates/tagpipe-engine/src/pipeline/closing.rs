@@ -8,7 +8,7 @@ use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
 use tagpipe_store::{Discrepancy, FailedPage, RunEnding, RunnerEnd, StoreError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Part, Pipeline, Start};
 use crate::error::RunError;
@@ -133,6 +133,23 @@ impl Pipeline {
         self.own_summary(part, end).await
     }
 
+    /// The same for whoever joins a run when nothing is left to do.
+    pub(super) async fn summary_of_finished(&self, run: RunId) -> Result<Summary, RunError> {
+        let nothing = Part {
+            run,
+            instance: String::new(),
+            resumed: None,
+            joined: true,
+            started: Instant::now(),
+            interval_s: self.settings.interval.as_secs_f64(),
+        };
+        let mut summary = self.summary_of_ended(&nothing).await?;
+        summary.notes.push(format!(
+            "run {run} was finished before this runner joined it: nothing was left to do"
+        ));
+        Ok(summary)
+    }
+
     async fn end_own_part(&self, part: &Part, why: &str) -> Result<(), RunError> {
         let end = RunnerEnd::Finished(why);
         self.patiently("say that this runner has ended", || {
@@ -158,6 +175,7 @@ impl Pipeline {
         let own = OwnPart {
             runner_id: self.settings.runner_id.clone(),
             resumed: part.resumed,
+            joined: part.joined,
             elapsed_s: part.started.elapsed().as_secs_f64(),
             requests: self.progress.borrow().requests,
             interval_s: part.interval_s,
@@ -182,6 +200,7 @@ impl Pipeline {
             site: self.site().origin,
             end,
             resumed: own.resumed,
+            joined: own.joined,
             dry_run: self.dry_run,
             levels: level_summaries(&self.store.frontier_counts(run).await?),
             rows: totals.rows,
@@ -273,6 +292,7 @@ impl Pipeline {
             site: self.site().origin,
             end,
             resumed: None,
+            joined: false,
             dry_run: self.dry_run,
             levels: level_summaries(&FrontierCounts::default()),
             rows: Default::default(),

@@ -7,7 +7,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{Closing, DatabaseUrl, Resumed, RunnerIdentity, Store, StoreError};
+use tagpipe_store::{Closing, DatabaseUrl, Resumed, RunnerEnd, RunnerIdentity, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::RunError;
-use crate::heartbeat::{Activity, Heart};
+use crate::heartbeat::{Activity, Heart, Heartbeat};
 use crate::pacer::Pacer;
 use crate::patience::{patiently, persistently};
 use crate::process::{host_name, own_mark};
@@ -25,11 +25,13 @@ use crate::runner::{Halt, IDLE_LOOK, Runner};
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::{Shutdown, StopRequest};
 use crate::summary::{RunEnd, Summary};
-pub(crate) use beginning::Entry;
-use beginning::Others;
+pub use beginning::stored_site;
+use beginning::{Liveness, liveness};
+pub(crate) use orchestrated::{Entry, orchestrated_already};
 
 mod beginning;
 mod closing;
+mod orchestrated;
 mod seed;
 
 /// Disagreements looked at in one round of verification, of each kind.
@@ -54,6 +56,17 @@ pub(crate) struct Prepared {
     pub(crate) resumed: Option<Resumed>,
     pacer: Pacer,
     robots: Robots,
+    /// Whoever joins a run is entered in it before all else.
+    presence: Option<Presence>,
+}
+
+/// This process as a runner of a run: entered in the database, and heard of as long as this lives.
+struct Presence {
+    identity: RunnerIdentity,
+    activity: Arc<Activity>,
+    /// Asked to stop when others have given this runner up.
+    given_up: Shutdown,
+    _heartbeat: Heartbeat,
 }
 
 /// What comes of preparing a run.
@@ -68,6 +81,8 @@ pub(crate) struct Part {
     pub(crate) run: RunId,
     pub(crate) instance: String,
     pub(crate) resumed: Option<Resumed>,
+    /// Whether others have begun the run.
+    pub(crate) joined: bool,
     pub(crate) started: Instant,
     pub(crate) interval_s: f64,
 }
@@ -196,27 +211,33 @@ impl Pipeline {
         if let (Start::Join(run), Some(record)) = (start, &record) {
             self.adopt_pace(record);
             if self.is_over(record).await? {
-                let part = Part {
-                    run,
-                    instance: String::new(),
-                    resumed: None,
-                    started: Instant::now(),
-                    interval_s: self.settings.interval.as_secs_f64(),
-                };
-                return Ok(Preparation::Ended(Box::new(self.summary_of_ended(&part).await?)));
+                return Ok(Preparation::Ended(Box::new(self.summary_of_finished(run).await?)));
             }
         }
+        let presence = match start {
+            // Its orchestrator waits to hear of it, and `robots.txt` may be refused for a while.
+            Start::Join(run) => {
+                self.store.set_running(run).await?;
+                Some(self.appear(run).await?)
+            }
+            Start::New | Start::Resume(_) => None,
+        };
         let pacer = self.open_pacer(&site, shutdown).await?;
         let robots = match self.read_robots(&pacer, shutdown).await? {
             Ok(robots) => robots,
-            Err(refused) => return Ok(Preparation::Ended(Box::new(refused))),
+            Err(refused) => {
+                if let Some(presence) = presence {
+                    let why = refused.end.to_string();
+                    self.store
+                        .end_runner(&presence.identity.instance, RunnerEnd::Finished(&why))
+                        .await?;
+                }
+                return Ok(Preparation::Ended(Box::new(refused)));
+            }
         };
         let (run, resumed) = match (start, record) {
-            (Start::Join(run), _) => {
-                self.store.set_running(run).await?;
-                (run, None)
-            }
-            (_, Some(record)) => (record.id, Some(self.take_up(record.id, Others::Refused).await?)),
+            (Start::Join(run), _) => (run, None),
+            (_, Some(record)) => (record.id, Some(self.resume(&record).await?)),
             (_, None) => (self.begin(&site, orchestrator).await?, None),
         };
         Ok(Preparation::Ready(Box::new(Prepared {
@@ -224,6 +245,7 @@ impl Pipeline {
             resumed,
             pacer,
             robots,
+            presence,
         })))
     }
 
@@ -306,30 +328,23 @@ impl Pipeline {
             resumed,
             mut pacer,
             robots,
+            presence,
         } = prepared;
         if let Some(delay) = robots.crawl_delay() {
             pacer.keep_at_least(delay);
         }
         let interval_s = pacer.least_interval().as_secs_f64();
-        let identity = self.register(run).await?;
+        let presence = match presence {
+            Some(presence) => presence,
+            None => self.appear(run).await?,
+        };
+        let (instance, activity) = (presence.identity.instance.clone(), Arc::clone(&presence.activity));
         self.audit_start(run, start).await?;
         let counts = self.store.frontier_counts(run).await?;
         self.progress.send_modify(|progress| {
             progress.count_frontier(&counts);
             progress.phase = "reading";
         });
-        let activity = Arc::new(Activity::default());
-        let given_up = Shutdown::default();
-        let heart = Heart {
-            store: self.store.clone(),
-            run,
-            instance: identity.instance.clone(),
-            term: self.settings.lease_term,
-            activity: Arc::clone(&activity),
-            fetcher: Arc::clone(&self.fetcher),
-            given_up: given_up.clone(),
-        };
-        let heartbeat = heart.start();
         let reader = Arc::new(Reader {
             profile: Arc::clone(&self.profile),
             fetcher: Arc::clone(&self.fetcher),
@@ -344,25 +359,24 @@ impl Pipeline {
         let mut runner = Runner {
             store: self.store.clone(),
             run,
-            instance: identity.instance.clone(),
+            instance: instance.clone(),
             settings: &self.settings,
             reader,
             progress: &self.progress,
             shutdown,
-            given_up,
+            given_up: presence.given_up.clone(),
             started,
             begun: 0,
         };
         let part = Part {
             run,
-            instance: identity.instance,
+            instance,
             resumed,
+            joined: matches!(start, Start::Join(_)),
             started,
             interval_s,
         };
-        let summary = self.drive_and_close(&mut runner, &part, &activity).await;
-        drop(heartbeat);
-        summary
+        self.drive_and_close(&mut runner, &part, &activity).await
     }
 
     /// Reads until the frontier is drained, then once more what the sums put in doubt, and writes the end: that of the
@@ -490,16 +504,44 @@ impl Pipeline {
         Ok(patiently(self.settings.database_patience, what, action).await?)
     }
 
-    async fn register(&self, run: RunId) -> Result<RunnerIdentity, RunError> {
+    /// Enters this process as a runner of `run`. Two that go by one name would be one in every table and log.
+    async fn appear(&self, run: RunId) -> Result<Presence, RunError> {
+        let name = &self.settings.runner_id;
+        for other in self.store.running_runners(run).await? {
+            if other.identity.runner_id == *name
+                && liveness(&other, self.settings.lease_term) != Liveness::Gone
+            {
+                return Err(RunError::Usage(format!(
+                    "`{name}` is at work on run {run} already, as process {} on {}; give this runner another --runner-id, or \
+                     none",
+                    other.identity.pid, other.identity.host
+                )));
+            }
+        }
         let identity = RunnerIdentity {
             instance: Uuid::new_v4().to_string(),
-            runner_id: self.settings.runner_id.clone(),
+            runner_id: name.clone(),
             host: host_name(),
             pid: std::process::id(),
             process_mark: own_mark(),
         };
         self.store.register_runner(run, &identity).await?;
-        Ok(identity)
+        let (activity, given_up) = (Arc::new(Activity::default()), Shutdown::default());
+        let heart = Heart {
+            store: self.store.clone(),
+            run,
+            instance: identity.instance.clone(),
+            term: self.settings.lease_term,
+            activity: Arc::clone(&activity),
+            fetcher: Arc::clone(&self.fetcher),
+            given_up: given_up.clone(),
+        };
+        Ok(Presence {
+            identity,
+            activity,
+            given_up,
+            _heartbeat: heart.start(),
+        })
     }
 }
 

@@ -77,7 +77,8 @@ pub(crate) struct GlobalArguments {
     /// Settings file [default: tagpipe.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Database: sqlite:FILE or postgres://user:password@host/name [default: sqlite:tagpipe.db]
+    /// Database: sqlite:FILE or postgres://user:password@host/name [default: sqlite:tagpipe.db]; with a password, better
+    /// in the variable DATABASE_URL, as everybody on a machine may read command lines
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// What is logged and audited: DEBUG, INFO, WARNING, ERROR or CRITICAL [default: INFO]

@@ -11,6 +11,9 @@ use crate::settings::Given;
   tagpipe orchestrate --resume
   tagpipe orchestrate --database-url postgres://tagpipe@db.example.com/tagpipe --num-runners 3
 
+A dry run is done by one process, which keeps its rows in memory:
+  tagpipe orchestrate --dry-run --max-pages 50
+
 On another machine, to help with run 12:
   tagpipe run --join 12 --database-url postgres://tagpipe@db.example.com/tagpipe"))]
 // The budgets mean the whole run, however many runners there are.
@@ -43,7 +46,7 @@ pub(crate) struct RunnersArguments {
     /// Folder that the runners work in [default: the current one]
     #[arg(long, value_name = "DIR")]
     pub(crate) working_directory: Option<String>,
-    /// Executable that is started as a runner [default: this one]
+    /// Executable that is started as a runner; a script ends with `exec tagpipe "$@"` [default: this one]
     #[arg(long, value_name = "FILE")]
     pub(crate) runner_path: Option<String>,
     /// Memory in MiB; a runner that uses more is replaced [default: 2048]

@@ -6,7 +6,9 @@ use std::process::Command;
 use tagpipe_engine::{Config, Orchestrator, OrchestratorSettings, RunnerOrder, Shutdown, Start};
 use tagpipe_store::DatabaseUrl;
 
-use super::run::{Ended, execute, listen_for_signals, new_or_resumed, warn_of_pace, was_terminated};
+use super::run::{
+    Ended, adopt_site, execute, listen_for_signals, new_or_resumed, warn_of_pace, was_terminated,
+};
 use crate::cli::{GlobalArguments, OrchestrateArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
@@ -22,8 +24,9 @@ pub(crate) async fn orchestrate(
 ) -> Result<Exit, Failure> {
     let mut given = global.given();
     given.extend(arguments.given());
-    let merged = Merged::load(global.config.as_deref(), &given)?;
+    let mut merged = Merged::load(global.config.as_deref(), &given)?;
     let start = new_or_resumed(&arguments.crawl)?;
+    adopt_site(&mut merged, start).await?;
     let mut config = run_config(&merged)?;
     config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
@@ -81,7 +84,9 @@ async fn run_with(
         runner_memory_max: runners.runner_memory_max,
         ..OrchestratorSettings::default()
     };
-    let mut orchestrator = Orchestrator::open(config, settings, move |order| program.command(order)).await?;
+    let mut orchestrator = Orchestrator::open(config, settings, move |order| program.command(order))
+        .await
+        .map_err(|error| Failure::of_going_on(error, start))?;
     if let Some(above_bars) = display.lines_above_bars() {
         orchestrator = orchestrator.with_log_lines(above_bars);
     }

@@ -10,7 +10,7 @@ use super::looking;
 use crate::cli::{GlobalArguments, RetryArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{print, print_json};
-use crate::report::{grouped, resume_command};
+use crate::report::{WayOn, command_to_go_on, grouped};
 
 /// Who did it, in the audit trail.
 const ACTOR: &str = "tagpipe retry";
@@ -49,10 +49,6 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
         .await
         .map_err(failed)?
         .is_some_and(|status| status.alive > 0);
-    let site = run.config["site"]["origin"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
     let all = store.failed_pages(run.id, 1).await.map_err(failed)?;
     store.close().await;
     if global.json {
@@ -61,7 +57,7 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
         let next = if is_worked_on {
             "the runner at work reads them".to_owned()
         } else {
-            format!("read them with: {}", resume_command("run", run.id, &site))
+            format!("read them with: {}", command_to_go_on(WayOn::Run, run.id, global))
         };
         print(&format!(
             "failed pages of run {} that are available again: {}; {next}\n",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tagpipe_core::profile::PaceAdvice;
-use tagpipe_engine::{Config, Pipeline, Shutdown, Start, StopRequest, Summary};
+use tagpipe_engine::{Config, Pipeline, Shutdown, Start, StopRequest, Summary, stored_site};
 use tagpipe_store::contract::RunId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,14 +11,15 @@ use crate::cli::{CrawlArguments, GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
 use crate::report::{Display, print_summary};
-use crate::settings::{Merged, log_format, log_level, run_config};
+use crate::settings::{Merged, database_patience, database_url, log_format, log_level, run_config};
 
 /// Reads the report.
 pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> Result<Exit, Failure> {
     let mut given = global.given();
     given.extend(arguments.given());
-    let merged = Merged::load(global.config.as_deref(), &given)?;
+    let mut merged = Merged::load(global.config.as_deref(), &given)?;
     let start = start(arguments)?;
+    adopt_site(&mut merged, start).await?;
     let mut config = run_config(&merged)?;
     config.dry_run = arguments.crawl.dry_run;
     config.migrate = !global.no_migrate;
@@ -35,10 +36,33 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
         tracing::warn!("{note}");
     }
     let database = config.database.clone();
-    let ended = execute(config, start, &display).await?;
+    let name = config.run.runner_id.clone();
+    let ended = execute(config, start, &display).await.map_err(|failure| {
+        if merged.is_handed_down() {
+            // It goes where the words of all runners go.
+            failure.of_runner(&name)
+        } else {
+            failure
+        }
+    })?;
     let exit = Exit::of_run(&ended.summary.end, ended.terminated);
     print_summary(&ended.summary, exit, &database, global)?;
     Ok(exit)
+}
+
+/// Whoever goes on with a run need not name its site again.
+pub(super) async fn adopt_site(merged: &mut Merged, start: Start) -> Result<(), Failure> {
+    if start == Start::New || merged.get("base_url").is_some() {
+        return Ok(());
+    }
+    let (database, patience) = (database_url(merged)?, database_patience(merged)?);
+    let site = stored_site(&database, start, patience)
+        .await
+        .map_err(|error| Failure::of_going_on(error, start))?;
+    if let Some((run, origin)) = site {
+        merged.adopt_site(run, &origin);
+    }
+    Ok(())
 }
 
 /// A run that came to a summary.
@@ -51,7 +75,9 @@ pub(crate) struct Ended {
 /// Runs the pipeline with signals wired to it and progress shown.
 pub(crate) async fn execute(config: Config, start: Start, display: &Display) -> Result<Ended, Failure> {
     let (asked, advised) = (config.run.interval, config.profile.pace.clone());
-    let mut pipeline = Pipeline::open(config).await?;
+    let mut pipeline = Pipeline::open(config)
+        .await
+        .map_err(|error| Failure::of_going_on(error, start))?;
     // Whoever started the run was warned; who joins keeps its pace.
     if !matches!(start, Start::Join(_)) {
         warn_of_pace(asked, &advised);
@@ -137,6 +163,8 @@ pub(super) async fn listen_for_signals(shutdown: Shutdown) {
         shutdown.request();
         if shutdown.requested() == StopRequest::Graceful {
             tracing::warn!("stopping: finishing the pages in hand (once more to stop at once)");
+        } else {
+            tracing::warn!("stopping at once: pages in hand are given back unread");
         }
     }
 }

@@ -104,7 +104,7 @@ pub(crate) async fn show(global: &GlobalArguments, run: Option<i64>) -> Result<E
         return Ok(Exit::Done);
     }
     let width = width();
-    let mut text = run_in_words(&status);
+    let mut text = run_in_words(&status, global);
     text.push_str(&cut(
         &format!("settings: {}", status.run.config),
         width.min(10_000),

@@ -19,9 +19,12 @@ const COLUMNS: &[(&str, Align)] = &[
     ("now", Align::Left),
 ];
 
+/// The columns that go first where a terminal is narrow.
+const LEAST_MISSED: &[&str] = &["memory", "retries", "now"];
+
 /// A run with its runners, no line wider than `width`.
 pub(super) fn picture(orchestration: &Orchestration, width: usize) -> String {
-    let mut table = Table::new(COLUMNS);
+    let mut table = Table::new(COLUMNS).dropping(LEAST_MISSED);
     for seat in &orchestration.seats {
         table.row(&seat_row(seat));
     }
@@ -98,7 +101,7 @@ pub(super) fn parts(runners: &[RunnerSummary], width: usize) -> String {
 
 /// A table of who works or worked on a run, as the database tells.
 pub(crate) fn at_work(runners: &[RunnerSummary], width: usize) -> String {
-    let mut table = Table::new(COLUMNS);
+    let mut table = Table::new(COLUMNS).dropping(LEAST_MISSED);
     for runner in runners {
         let state = match runner.state.as_str() {
             "running" => format!("heard of {} ago", duration(runner.silent_s)),

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{LeftOutSummary, LevelSummary, RunEnd, Summary};
 use tagpipe_store::DatabaseUrl;
 
@@ -25,7 +24,7 @@ pub(crate) fn print_summary(
         value["exit_code"] = (exit as u8).into();
         return print_json(&value);
     } else if !global.quiet {
-        return print(&table(summary, database));
+        return print(&table(summary, database, global));
     }
     Ok(())
 }
@@ -55,14 +54,19 @@ const COLUMNS: &[Column] = &[
     ("open", |level| level.open),
 ];
 
-fn table(summary: &Summary, database: &DatabaseUrl) -> String {
+fn table(summary: &Summary, database: &DatabaseUrl, global: &GlobalArguments) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write_table(&mut text, summary, database);
+    let _ = write_table(&mut text, summary, database, global);
     text
 }
 
-fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> std::fmt::Result {
+fn write_table(
+    text: &mut String,
+    summary: &Summary,
+    database: &DatabaseUrl,
+    global: &GlobalArguments,
+) -> std::fmt::Result {
     if let Some(resumed) = summary.resumed {
         writeln!(
             text,
@@ -71,6 +75,13 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
             grouped(resumed.taken_back),
             grouped(resumed.ready),
             grouped(resumed.completed)
+        )?;
+    }
+    if summary.joined {
+        writeln!(
+            text,
+            "{} joined run {}; the numbers are those of all its runners",
+            summary.runner_id, summary.run_id
         )?;
     }
     write!(text, "\n{:<11}", "level")?;
@@ -100,12 +111,12 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
     )?;
     writeln!(
         text,
-        "{} requests, {:.1} MB, {:.1} s, {:.1} requests/s (least interval {:.1} s)",
+        "{} requests, {:.1} MB, {:.1} s, {:.1} requests/s (least interval {} s)",
         grouped(summary.requests),
         summary.bytes as f64 / 1e6,
         summary.elapsed_s,
         summary.requests_per_s,
-        summary.interval_s
+        brief(summary.interval_s)
     )?;
     if summary.left_out.pages > 0 {
         writeln!(text, "{}", left_out_in_words(&summary.left_out))?;
@@ -122,28 +133,53 @@ fn write_table(text: &mut String, summary: &Summary, database: &DatabaseUrl) -> 
         writeln!(
             text,
             "go on with: {}",
-            resume_command(command_of(summary), summary.run_id, &summary.site)
+            command_to_go_on(way_on(summary), summary.run_id, global)
         )?;
     }
     Ok(())
 }
 
-/// The command that has made this summary.
-fn command_of(summary: &Summary) -> &'static str {
+/// How whoever was told this summary goes on with its run.
+fn way_on(summary: &Summary) -> WayOn {
     match summary.runner_id.as_str() {
-        "orchestrator" => "orchestrate",
-        _ => "run",
+        "orchestrator" => WayOn::Orchestrate,
+        _ if summary.joined => WayOn::Join,
+        _ => WayOn::Run,
     }
 }
 
-/// The command that goes on with a run; a site that is not the usual one has to be named again.
-pub(crate) fn resume_command(command: &str, run: i64, site: &str) -> String {
-    let usual = SiteProfile::builtin().origin.origin().ascii_serialization();
-    if site.is_empty() || site == usual {
-        format!("tagpipe {command} --resume {run}")
-    } else {
-        format!("tagpipe {command} --resume {run} --base-url {site}")
+/// How a run is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WayOn {
+    Run,
+    Orchestrate,
+    Join,
+}
+
+/// The command that goes on with a run; a database and settings that were named have to be named again.
+pub(crate) fn command_to_go_on(way: WayOn, run: i64, global: &GlobalArguments) -> String {
+    let mut command = match way {
+        WayOn::Run => format!("tagpipe run --resume {run}"),
+        WayOn::Orchestrate => format!("tagpipe orchestrate --resume {run}"),
+        WayOn::Join => format!("tagpipe run --join {run}"),
+    };
+    if let Some(file) = &global.config {
+        command.push_str(&format!(" --config {}", file.display()));
     }
+    if let Some(text) = &global.database_url {
+        let shown = match text.parse::<DatabaseUrl>() {
+            Ok(url @ DatabaseUrl::Postgres(_)) => url.to_string(),
+            _ => text.clone(),
+        };
+        command.push_str(&format!(" --database-url {shown}"));
+    }
+    command
+}
+
+/// Seconds with as many places as they need, at most three.
+pub(crate) fn brief(seconds: f64) -> String {
+    let text = format!("{seconds:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn write_numbers(text: &mut String, value: impl Fn(fn(&LevelSummary) -> u64) -> u64) -> std::fmt::Result {

@@ -71,7 +71,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         audit_level: log_level(merged)?,
         audit_retention: retention(merged)?,
         lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,
-        database_patience: seconds(merged, "database_patience", 1.0..=86_400.0)?,
+        database_patience: database_patience(merged)?,
         runner_id: runner_id(merged)?,
     };
     Ok(Config {
@@ -84,6 +84,11 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         profile,
         run,
     })
+}
+
+/// How long a database that is away is waited for.
+pub(crate) fn database_patience(merged: &Merged) -> Result<Duration, Failure> {
+    seconds(merged, "database_patience", 1.0..=86_400.0)
 }
 
 /// What the orchestrator needs besides what `run` needs.
@@ -129,10 +134,16 @@ fn runner_path(merged: &Merged) -> Result<Option<PathBuf>, Failure> {
         return Ok(Some(PathBuf::from(text)));
     }
     Some(Path::new(text))
-        .filter(|file| file.is_file())
+        .filter(|file| is_executable(file))
         .and_then(|file| std::path::absolute(file).ok())
         .map(Some)
         .ok_or_else(|| merged.wrong("runner_path"))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata()
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// Where the data is: `database_url`, else `POSTGRES_*`, else `tagpipe.db` in this folder.
@@ -278,6 +289,12 @@ fn runner_id(merged: &Merged) -> Result<String, Failure> {
     if given.text.is_empty() || given.text.len() > 64 || !given.text.chars().all(fits) {
         return Err(merged.wrong("runner_id"));
     }
+    if given.text == "orchestrator" {
+        return Err(Failure::usage(format!(
+            "`orchestrator` (set by {}) is the name of whoever starts the runners; call this one otherwise",
+            given.origin
+        )));
+    }
     Ok(given.text.clone())
 }
 
@@ -390,12 +407,25 @@ mod tests {
     fn a_runners_path_does_not_depend_on_its_folder_and_a_name_is_left_to_the_search_path() {
         let here = std::env::current_dir().expect("a folder");
         for (given, expected) in [
-            ("src/main.rs", here.join("src/main.rs")),
             ("/bin/sh", PathBuf::from("/bin/sh")),
             ("tagpipe", PathBuf::from("tagpipe")),
         ] {
             let settings = orchestrator(&[("runner_path", given)]);
             assert_eq!(settings.runner_path, Some(expected), "{given}");
         }
+        let folder = tempfile::tempdir_in(&here).expect("a folder");
+        let script = folder.path().join("runner");
+        std::fs::write(&script, "#!/bin/sh\n").expect("a file");
+        let relative = script.strip_prefix(&here).expect("below this folder");
+        let given = [("runner_path", "--runner-path", relative.to_str())];
+        let mut merged = Merged::default();
+        merged.add_defaults();
+        merged.add_flags(&given);
+        let refused = runners_settings(&merged).expect_err("nobody may execute it");
+        assert!(refused.message.contains("executable"), "{}", refused.message);
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("its rights");
+        let settings = runners_settings(&merged).expect("right settings");
+        assert_eq!(settings.runner_path, Some(script));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tagpipe_store::DatabaseUrl;
+use tagpipe_store::contract::RunId;
 
 use super::dot_env;
 use super::handed_down::HANDED_DOWN;
@@ -24,6 +25,8 @@ pub(crate) enum Origin {
     File(PathBuf, String),
     /// By the orchestrator that started this runner.
     HandedDown,
+    /// By the run that is gone on with.
+    Run(RunId),
     Default,
 }
 
@@ -35,6 +38,7 @@ impl fmt::Display for Origin {
             Origin::DotEnv(name) => write!(f, "{name} in .env"),
             Origin::File(path, key) => write!(f, "{key} in {}", path.display()),
             Origin::HandedDown => f.write_str("the orchestrator"),
+            Origin::Run(run) => write!(f, "run {run}"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -124,6 +128,19 @@ impl Merged {
             .iter()
             .filter(|(_, value)| value.origin != Origin::Default)
             .map(|(key, value)| (*key, value))
+    }
+
+    /// A run that is gone on with is about a site already: it need not be named again.
+    pub(crate) fn adopt_site(&mut self, run: RunId, origin: &str) {
+        if self.get("base_url").is_none() {
+            self.set("base_url", origin, Origin::Run(run));
+        }
+    }
+
+    /// Whether these settings come from an orchestrator.
+    pub(crate) fn is_handed_down(&self) -> bool {
+        self.set_anywhere()
+            .any(|(_, value)| value.origin == Origin::HandedDown)
     }
 
     pub(super) fn set(&mut self, key: &'static str, text: &str, origin: Origin) {

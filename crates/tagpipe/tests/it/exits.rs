@@ -414,7 +414,7 @@ async fn seven_the_database_went_away_in_a_crawl() {
     rig.postgres = Some(postgres.await.expect("it stops"));
     let ended = running.ended().await;
     assert!(
-        ended.failure(7).contains("tagpipe run --resume"),
+        ended.failure(7).contains("the same command with --resume"),
         "{}",
         ended.stderr
     );

@@ -14,8 +14,8 @@ use crate::error::RunError;
 use crate::status::{RunStatus, run_status};
 use crate::summary::RunnerSummary;
 
-/// Longest time from the start of a process to its entry in the database: `robots.txt` may be refused for a while.
-const START_WITHIN: Duration = Duration::from_secs(600);
+/// Longest time from the start of a process to its entry in the database, which is the first thing that it does.
+const START_WITHIN: Duration = Duration::from_secs(60);
 /// Longest time with pages in hand and no counter moving, beside what the pace itself takes.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long the database must have answered again before a runner's silence is its own.
@@ -189,7 +189,7 @@ impl Watching<'_> {
 /// How long the process in a seat can have been at work, in seconds: an entry older than that is its predecessor's.
 fn own_age_s(process: &RunnerProcess, age: Duration) -> f64 {
     match process {
-        RunnerProcess::Started(_) => age.as_secs_f64() + 1.0,
+        RunnerProcess::Started { .. } => age.as_secs_f64() + 1.0,
         RunnerProcess::Found { .. } => f64::INFINITY,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tagpipe_core::lifecycle::RunState;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
-use tagpipe_store::{ErrorClass, RunEnding};
+use tagpipe_store::{ErrorClass, RunEnding, StoreError};
 use tokio::time::{Instant, sleep};
 
 use super::super::seat::{SeatState, Verdict};
@@ -19,7 +19,11 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 impl Watching<'_> {
     /// The end of the run as all runners together have brought about. A database that is away just now is waited for.
     pub(super) async fn sum_up(self) -> Result<Summary, RunError> {
-        let deadline = Instant::now() + self.of.pipeline.settings().database_patience;
+        if let Some(why) = self.answers.gone() {
+            return Err(RunError::Store(StoreError::Gone(why)));
+        }
+        let patience = self.of.pipeline.settings().database_patience;
+        let deadline = Instant::now() + patience.saturating_sub(self.answers.silent_for(Instant::now()));
         loop {
             match self.try_to_sum_up().await {
                 Err(RunError::Store(error))
@@ -52,6 +56,7 @@ impl Watching<'_> {
         let own = OwnPart {
             runner_id: pipeline.settings().runner_id.clone(),
             resumed: self.resumed,
+            joined: false,
             elapsed_s,
             requests,
             interval_s: pipeline.settings().interval.as_secs_f64(),
@@ -84,7 +89,7 @@ impl Watching<'_> {
                     {
                         format!("{pages} page reads, as --max-pages allows")
                     }
-                    (_, Some(time)) => format!("{} s, as --max-duration allows", time.as_secs_f64()),
+                    (_, Some(time)) => format!("{:.0} s, as --max-duration allows", time.as_secs_f64()),
                     _ => "its budget".to_owned(),
                 })
             }

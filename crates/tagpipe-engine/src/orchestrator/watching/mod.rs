@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::health::Reads;
 use super::picture::{SeatPicture, Speed};
 use super::process::{Exit, RunnerProcess};
-use super::seat::{Limits, Seat, SeatState, Verdict, share, verdict};
+use super::seat::{Circumstances, Limits, Seat, SeatState, Verdict, share, verdict};
 use super::{Orchestrator, RunnerOrder};
 use crate::error::RunError;
 use crate::pipeline::{Preparation, Start};
@@ -22,7 +22,7 @@ use crate::shutdown::{Shutdown, StopRequest};
 use crate::status::run_status;
 use crate::summary::{RunEnd, RunnerSummary, Summary};
 use answers::Answers;
-use entering::{enter, left_behind, own_entry};
+use entering::{enter, own_entry};
 
 mod answers;
 mod checking;
@@ -35,16 +35,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 /// A stop in order becomes one at once after this, …
 const STOP_IN_ORDER: Duration = Duration::from_secs(7);
-/// … and what then still runs is killed after this, both from the first request.
-const STOP_AT_ALL: Duration = Duration::from_millis(8500);
+/// … and what does not stop at once within this is killed.
+const STOP_AT_ONCE: Duration = Duration::from_millis(1500);
+
 /// Why everything is being stopped.
 #[derive(Debug, Clone)]
 struct Stopping {
     since: Instant,
     /// What one runner met, if not a person asked.
     alarm: Option<RunEnd>,
-    /// How often the runners were asked.
-    asked: u32,
+    /// Since when they are to stop at once.
+    at_once_since: Option<Instant>,
 }
 
 /// What is remembered of a runner from check to check.
@@ -65,6 +66,16 @@ impl Watched {
             counted: Reads::default(),
         }
     }
+}
+
+/// What an orchestrator that goes on with a run has found.
+#[derive(Debug, Default)]
+struct Beginning {
+    resumed: Option<Resumed>,
+    /// Runners that its predecessor kept.
+    runners_before: u64,
+    /// Whether they were told something else than they would be now.
+    has_new_terms: bool,
 }
 
 pub(super) struct Watching<'a> {
@@ -94,26 +105,41 @@ impl<'a> Watching<'a> {
         let started = Instant::now();
         let entry = own_entry(of);
         let left_behind = match start {
-            Start::New => left_behind(of).await?,
+            Start::New => {
+                let others = of.pipeline.store().orchestrators_at_work().await?;
+                of.pipeline.find_left_behind(others).await?
+            }
             Start::Resume(_) | Start::Join(_) => None,
         };
-        let (run, resumed) = match (start, left_behind) {
+        let wanted = match (start, left_behind) {
             (_, Some(run)) => {
                 tracing::info!(
                     run,
                     "run {run} was left by an orchestrator that is gone: taking it up"
                 );
-                of.pipeline.take_up_with_others(Some(run)).await?
+                Some(run)
             }
-            (Start::Resume(run), None) => of.pipeline.take_up_with_others(run).await?,
-            (Start::Join(run), None) => of.pipeline.take_up_with_others(Some(run)).await?,
-            (Start::New, None) => match of.pipeline.prepare(start, Some(&entry), shutdown).await? {
-                Preparation::Ready(prepared) => (prepared.run, prepared.resumed),
-                Preparation::Ended(summary) => return Ok(Err(*summary)),
-            },
+            (Start::Resume(run), None) => run,
+            (Start::Join(run), None) => Some(run),
+            (Start::New, None) => None,
         };
-        enter(of, run, &entry).await?;
-        let instance = entry.identity.instance;
+        let mut beginning = Beginning::default();
+        let run = if start == Start::New && left_behind.is_none() {
+            match of.pipeline.prepare(start, Some(&entry), shutdown).await? {
+                Preparation::Ready(prepared) => prepared.run,
+                Preparation::Ended(summary) => return Ok(Err(*summary)),
+            }
+        } else {
+            let taken_up = of.pipeline.take_up_with_others(wanted).await?;
+            beginning = Beginning {
+                runners_before: enter(of, taken_up.run, &entry)
+                    .await?
+                    .map_or(0, |before| before.runners_wanted),
+                resumed: Some(taken_up.resumed),
+                has_new_terms: taken_up.has_new_terms,
+            };
+            taken_up.run
+        };
         let store = of.pipeline.store().clone();
         let now = Instant::now();
         let mut watching = Watching {
@@ -124,8 +150,8 @@ impl<'a> Watching<'a> {
             of,
             store,
             run,
-            resumed,
-            instance,
+            resumed: beginning.resumed,
+            instance: entry.identity.instance,
             started,
             watched: HashMap::new(),
             answers: Answers::new(now),
@@ -133,17 +159,22 @@ impl<'a> Watching<'a> {
             run_ended: None,
             stopping: None,
         };
-        watching.find_runners().await?;
-        let message = format!("orchestrating with {} runners", watching.seats.len());
+        watching.find_runners(&beginning).await?;
+        let message = format!("orchestrating with {} runners", watching.of.settings.num_runners);
         watching
             .audit(AuditLevel::Info, "orchestrator_started", &message, json!({}))
             .await;
         Ok(Ok(watching))
     }
 
-    /// Takes over runners of this machine that an earlier orchestrator has started.
-    async fn find_runners(&mut self) -> Result<(), RunError> {
+    /// Takes over runners of this machine that an earlier orchestrator has started. Those it kept beyond what is wanted now
+    /// are asked to stop, and so are those that were told other terms: others take their seats.
+    async fn find_runners(&mut self, beginning: &Beginning) -> Result<(), RunError> {
         let now = Instant::now();
+        let kept = self.seats.len() as u64;
+        let left_over = (kept + 1..=beginning.runners_before).map(|number| format!("runner_{number}"));
+        self.seats
+            .extend(left_over.map(|runner_id| Seat::left_over(runner_id, now)));
         let processes = self.store.runners(self.run).await?;
         for seat in &mut self.seats {
             let own = processes
@@ -154,24 +185,37 @@ impl<'a> Watching<'a> {
                 process.state == "running"
                     && presence(&process.host, pid_of(process), &process.process_mark) == Presence::Here
             });
-            if let Some(process) = alive {
-                tracing::info!(
-                    run = self.run,
-                    "found {} at work as process {}",
-                    seat.runner_id,
-                    process.pid
-                );
-                seat.state = SeatState::Taken {
-                    process: RunnerProcess::Found {
-                        host: process.host.clone(),
-                        pid: pid_of(process),
-                        mark: process.process_mark.clone(),
-                    },
-                    since: now,
-                    leaving: None,
-                };
+            let Some(process) = alive else { continue };
+            let leaving = match (seat.is_kept, beginning.has_new_terms) {
+                (false, _) => Some("fewer runners are wanted now".to_owned()),
+                (true, true) => Some("it was started with other settings".to_owned()),
+                (true, false) => None,
+            };
+            tracing::info!(
+                run = self.run,
+                "found {} at work as process {}{}",
+                seat.runner_id,
+                process.pid,
+                leaving
+                    .as_deref()
+                    .map_or(String::new(), |why| format!(": {why}, it is asked to stop"))
+            );
+            let process = RunnerProcess::Found {
+                host: process.host.clone(),
+                pid: pid_of(process),
+                mark: process.process_mark.clone(),
+            };
+            if leaving.is_some() {
+                process.ask_to_stop();
             }
+            seat.state = SeatState::Taken {
+                process,
+                since: now,
+                leaving,
+            };
         }
+        self.seats
+            .retain(|seat| seat.is_kept || matches!(seat.state, SeatState::Taken { .. }));
         Ok(())
     }
 
@@ -183,8 +227,9 @@ impl<'a> Watching<'a> {
             let now = Instant::now();
             if shutdown.requested() > heard {
                 heard = shutdown.requested();
-                self.ask_all_to_stop(None);
+                self.stop_all(None, heard == StopRequest::Now);
             }
+            self.mind_the_database(now);
             self.press_on(now);
             self.collect_exits(now).await;
             self.fill_seats(now);
@@ -198,24 +243,37 @@ impl<'a> Watching<'a> {
             }
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
-                () = shutdown.wait_for(next_request(heard)) => {}
+                () = shutdown.wait_for(StopRequest::Graceful), if heard == StopRequest::None => {}
+                () = shutdown.wait_for(StopRequest::Now), if heard == StopRequest::Graceful => {}
             }
         }
         self.sum_up().await
     }
 
-    /// Asks all runners to stop, once more urgently than before.
-    fn ask_all_to_stop(&mut self, alarm: Option<RunEnd>) {
+    /// Asks all runners to stop: in order, or at once.
+    fn stop_all(&mut self, alarm: Option<RunEnd>, at_once: bool) {
+        let now = Instant::now();
+        let is_first = self.stopping.is_none();
         let stopping = self.stopping.get_or_insert(Stopping {
-            since: Instant::now(),
+            since: now,
             alarm,
-            asked: 0,
+            at_once_since: None,
         });
-        stopping.asked += 1;
+        let hurries = at_once && stopping.at_once_since.is_none();
+        if hurries {
+            stopping.at_once_since = Some(now);
+        }
         for seat in &mut self.seats {
             match &seat.state {
                 SeatState::Waiting { .. } => seat.state = SeatState::Empty(Verdict::Stopped),
-                SeatState::Taken { process, .. } => process.ask_to_stop(),
+                SeatState::Taken { process, leaving, .. } => {
+                    if is_first && leaving.is_none() {
+                        process.ask_to_stop();
+                    }
+                    if hurries {
+                        process.hurry();
+                    }
+                }
                 SeatState::Empty(_) => {}
             }
         }
@@ -224,15 +282,35 @@ impl<'a> Watching<'a> {
     /// Nobody waits for ever: whoever was asked to stop in order is asked to stop at once, then killed.
     fn press_on(&mut self, now: Instant) {
         let Some(stopping) = &self.stopping else { return };
-        let (waited, asked) = (now - stopping.since, stopping.asked);
-        if asked == 1 && waited >= STOP_IN_ORDER {
-            self.ask_all_to_stop(None);
-        } else if asked >= 3 || waited >= STOP_AT_ALL {
-            self.seats
+        match stopping.at_once_since {
+            None if now - stopping.since >= STOP_IN_ORDER => self.stop_all(None, true),
+            Some(since) if now - since >= STOP_AT_ONCE => self
+                .seats
                 .iter()
                 .filter_map(Seat::process)
-                .for_each(RunnerProcess::kill);
+                .for_each(RunnerProcess::kill),
+            _ => {}
         }
+    }
+
+    /// A database that stays away for longer than anybody is patient, or that is gone, ends the work.
+    fn mind_the_database(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let patience = self.of.pipeline.settings().database_patience;
+        let silent_for = self.answers.silent_for(now);
+        if let Some(why) = self.answers.gone() {
+            tracing::error!("stopping all runners: {why}");
+        } else if silent_for > patience {
+            tracing::error!(
+                "stopping all runners: the database has not answered for {} s",
+                silent_for.as_secs()
+            );
+        } else {
+            return;
+        }
+        self.stop_all(None, false);
     }
 
     /// Takes in which processes have ended, and what that means.
@@ -266,7 +344,7 @@ impl<'a> Watching<'a> {
         number: usize,
         exit: Exit,
         processes: &[RunnerOverview],
-        is_over: bool,
+        is_over: Option<bool>,
         now: Instant,
     ) {
         let is_stopping = self.stopping.is_some();
@@ -282,11 +360,14 @@ impl<'a> Watching<'a> {
         let has_read = process.is_some_and(|process| reads_of(process).all > 0);
         // Nobody lives without the database: deaths while it is away say nothing about the runner.
         let is_excused = has_read || self.answers.since().is_none();
-        let verdict = match verdict(exit, why, is_stopping || leaving.is_some()) {
-            // Its exit code is not known, but what it worked on is: done.
-            Verdict::Died(_) if is_over && exit == Exit::Unknown => Verdict::Done,
-            other => other,
-        };
+        let verdict = verdict(
+            exit,
+            Circumstances {
+                why,
+                asked: is_stopping || leaving.is_some(),
+                is_run_over: is_over,
+            },
+        );
         let limits = Limits {
             deaths_max: self.of.settings.deaths_max,
             first_pause: self.of.settings.restart_pause,
@@ -302,7 +383,7 @@ impl<'a> Watching<'a> {
         match (&verdict, &self.seats[number].state) {
             (Verdict::Alarm(end), _) => {
                 tracing::warn!("{runner_id} stops the run: {end}");
-                self.ask_all_to_stop(Some(end.clone()));
+                self.stop_all(Some(end.clone()), false);
             }
             (_, SeatState::Waiting { until }) => {
                 let pause = *until - now;
@@ -334,8 +415,11 @@ impl<'a> Watching<'a> {
         }
     }
 
-    /// Starts processes for seats whose time has come.
+    /// Starts processes for seats whose time has come. None could begin while the database is away.
     fn fill_seats(&mut self, now: Instant) {
+        if self.answers.since().is_none() {
+            return;
+        }
         for number in 0..self.seats.len() {
             if matches!(self.seats[number].state, SeatState::Waiting { until } if until <= now) {
                 match self.stopping {
@@ -361,7 +445,7 @@ impl<'a> Watching<'a> {
                     run = self.run,
                     "{} started as process {}",
                     seat.runner_id,
-                    process.pid().unwrap_or(0)
+                    process.pid()
                 );
                 seat.state = SeatState::Taken {
                     process,
@@ -388,7 +472,7 @@ impl<'a> Watching<'a> {
             .map_or(0, |watched| watched.moved.0.saturating_sub(seat.reads_before));
         let max_pages = budget
             .max_pages
-            .map(|all| share(all, number, self.seats.len()).saturating_sub(read));
+            .map(|all| share(all, number, self.of.settings.num_runners).saturating_sub(read));
         let max_duration = budget
             .max_duration
             .map(|all| all.saturating_sub(self.started.elapsed()));
@@ -430,12 +514,13 @@ impl<'a> Watching<'a> {
         }
     }
 
-    async fn is_run_over(&self) -> bool {
+    /// Whether the run is read; `None` if that cannot be asked now.
+    async fn is_run_over(&self) -> Option<bool> {
         let overview = self
             .answers
             .ask("how the run stands", self.store.run_overview(self.run))
-            .await;
-        overview.flatten().is_some_and(|run| run.is_over())
+            .await?;
+        Some(overview.is_some_and(|run| run.is_over()))
     }
 
     async fn draw(&mut self, now: Instant) {
@@ -500,13 +585,6 @@ impl<'a> Watching<'a> {
         self.answers
             .ask("write the audit trail", store.audit(origin, &[entry]))
             .await;
-    }
-}
-
-fn next_request(heard: StopRequest) -> StopRequest {
-    match heard {
-        StopRequest::None => StopRequest::Graceful,
-        StopRequest::Graceful | StopRequest::Now => StopRequest::Now,
     }
 }
 
