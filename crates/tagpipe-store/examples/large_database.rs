@@ -19,6 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
     let sets = cards.div_ceil(100);
+    let profile = tagpipe_core::profile::SiteProfile::builtin();
     let runs = 50;
     for sql in [
         "PRAGMA synchronous = OFF".to_owned(),
@@ -69,6 +70,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
                  'grade_rows/hockey/1989/' || (i % 1000000), 'read_page', 'a page read: 12 rows', \
                  '{{\"attempt\":1,\"outcome\":\"complete\",\"duration_ms\":1200}}' FROM n",
             numbers(entries)
+        ),
+        // All but each fiftieth card, and the rows above them, show what they showed at their last whole reading.
+        "UPDATE years SET read_changes = changes".to_owned(),
+        "UPDATE sets SET read_changes = changes".to_owned(),
+        format!("UPDATE cards SET read_changes = changes, read_at = {now} WHERE id % 50 <> 0"),
+        format!(
+            "INSERT INTO reading (site, profile, version) VALUES ('{}', '{}', '{}')",
+            profile.origin.origin().ascii_serialization(),
+            profile.name,
+            profile.version
         ),
         "ANALYZE".to_owned(),
     ] {

@@ -281,7 +281,7 @@ async fn a_database_that_may_not_grow(limited: impl Fn(&str) -> String, before: 
     let ended = Running::start(shell(&rig, before, &line)).ended().await;
     let said = ended.failure(7);
     assert!(
-        said.contains(word) && said.contains("tagpipe run --resume"),
+        said.contains(word) && said.contains("the same command with --resume"),
         "{said}"
     );
     // The copy, on a disk with room, goes on where the full one stopped.

@@ -101,12 +101,12 @@ impl Watching<'_> {
     }
 
     fn last_word(&self) -> String {
-        let words = self.seats.iter().filter_map(|seat| match &seat.state {
+        let mut words = self.seats.iter().filter_map(|seat| match &seat.state {
             SeatState::Empty(Verdict::Hopeless(why)) => Some(format!("{}: {why}", seat.runner_id)),
             _ => None,
         });
         words
-            .last()
+            .next_back()
             .unwrap_or_else(|| "they ended before the run did".to_owned())
     }
 
