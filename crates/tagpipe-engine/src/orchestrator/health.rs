@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use tagpipe_store::monitor::RunnerOverview;
+
+use crate::summary::RunnerSummary;
+
 /// A runner as it shows at one check.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signs {
@@ -28,7 +32,23 @@ pub(super) struct Reads {
     pub(super) bad: u64,
 }
 
+impl From<&RunnerOverview> for Reads {
+    fn from(process: &RunnerOverview) -> Reads {
+        Reads::of(process.pages_completed, process.pages_failed + process.retries)
+    }
+}
+
+impl From<&RunnerSummary> for Reads {
+    fn from(runner: &RunnerSummary) -> Reads {
+        Reads::of(runner.pages, runner.failed + runner.retries)
+    }
+}
+
 impl Reads {
+    fn of(good: u64, bad: u64) -> Reads {
+        Reads { all: good + bad, bad }
+    }
+
     fn bad_share(self) -> f64 {
         self.bad as f64 / self.all.max(1) as f64
     }

@@ -182,12 +182,16 @@ impl Pipeline {
             )));
         }
         self.settings.filters = filters;
-        // Runs of earlier versions read everything.
-        self.settings.freshness =
-            serde_json::from_value(record.config["freshness"].clone()).unwrap_or(Freshness {
-                full: true,
-                ..Freshness::default()
-            });
+        self.settings.freshness = match &record.config["freshness"] {
+            serde_json::Value::Null => {
+                tracing::info!("run {} is of an earlier version: everything is read", record.id);
+                Freshness {
+                    full: true,
+                    ..Freshness::default()
+                }
+            }
+            stored => serde_json::from_value(stored.clone()).map_err(damaged)?,
+        };
         Ok(())
     }
 

@@ -89,8 +89,26 @@ impl Pipeline {
         };
         self.end_own_part(part, &end.to_string()).await?;
         let summary = self.own_summary(part, end).await?;
-        let stored = serde_json::to_value(&summary).expect("own types serialise");
-        let entries = self.audited(vec![ended_entry(&summary)]);
+        if self.end_unfinished(instance, &summary).await? {
+            self.store.prune_audit(self.settings.audit_retention).await?;
+        } else {
+            let message = format!("runner ended: {}", summary.end);
+            let context = serde_json::to_value(&summary).expect("own types serialise");
+            self.audit_operation(run, "runner_ended", &message, context)
+                .await?;
+        }
+        match halt {
+            Halt::NoFetcher(reason) => Err(RunError::Fetch(reason)),
+            _ => Ok(summary),
+        }
+    }
+
+    /// Writes the end of an unfinished run, as `instance` sees it. `false` when somebody else works on it: then nothing is
+    /// written.
+    pub(crate) async fn end_unfinished(&self, instance: &str, summary: &Summary) -> Result<bool, RunError> {
+        let run = summary.run_id;
+        let stored = serde_json::to_value(summary).expect("own types serialise");
+        let entries = self.audited(vec![ended_entry(summary)]);
         let ending = RunEnding {
             state: RunState::Interrupted,
             summary: &stored,
@@ -98,22 +116,10 @@ impl Pipeline {
             entries: &entries,
         };
         let term = self.settings.lease_term;
-        let was_last = self
-            .patiently("leave the run", || {
-                self.store.leave_run(run, instance, term, &ending)
-            })
-            .await?;
-        if was_last {
-            self.store.prune_audit(self.settings.audit_retention).await?;
-        } else {
-            let message = format!("runner ended: {}", summary.end);
-            self.audit_operation(run, "runner_ended", &message, stored)
-                .await?;
-        }
-        match halt {
-            Halt::NoFetcher(reason) => Err(RunError::Fetch(reason)),
-            _ => Ok(summary),
-        }
+        self.patiently("write the end of the run", || {
+            self.store.leave_run(run, instance, term, &ending)
+        })
+        .await
     }
 
     /// Leaves a run that another runner has closed.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::health::{Complaint, Reads, Signs, Tolerance, examine};
 use super::super::process::RunnerProcess;
 use super::super::seat::{Seat, SeatState};
-use super::{Watched, Watching, reads_of_summary};
+use super::{Watched, Watching};
 use crate::error::RunError;
 use crate::status::{RunStatus, run_status};
 use crate::summary::RunnerSummary;
@@ -92,7 +92,7 @@ impl Watching<'_> {
         if self.checks.is_multiple_of(CHECKS_COUNTED) {
             for runner in &status.runners {
                 if let Some(watched) = self.watched.get_mut(&runner.runner_id) {
-                    watched.counted = reads_of_summary(runner);
+                    watched.counted = Reads::from(runner);
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Watching<'_> {
             .runners
             .iter()
             .find(|runner| runner.runner_id == seat.runner_id);
-        let (pages, count) = runner.map_or((0, 0), |runner| (runner.pages, reads_of_summary(runner).all));
+        let (pages, count) = runner.map_or((0, 0), |runner| (runner.pages, Reads::from(runner).all));
         let watched = self
             .watched
             .entry(seat.runner_id.clone())
@@ -178,7 +178,7 @@ impl Watching<'_> {
         let (Some(runner), Some(watched)) = (runner, self.watched.get(&seat.runner_id)) else {
             return Reads::default();
         };
-        let now = reads_of_summary(runner);
+        let now = Reads::from(runner);
         Reads {
             all: now.all.saturating_sub(watched.counted.all),
             bad: now.bad.saturating_sub(watched.counted.bad),

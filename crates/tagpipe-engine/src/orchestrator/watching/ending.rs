@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tagpipe_core::lifecycle::RunState;
-use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
-use tagpipe_store::{ErrorClass, RunEnding, StoreError};
+use tagpipe_store::{ErrorClass, StoreError};
 use tokio::time::{Instant, sleep};
 
 use super::super::seat::{SeatState, Verdict};
@@ -112,41 +110,12 @@ impl Watching<'_> {
 
     /// Writes the end of an unfinished run, if no runner of somebody else's works on it.
     async fn leave(&self, summary: &Summary) -> Result<(), RunError> {
-        let pipeline = &self.of.pipeline;
-        let stored = serde_json::to_value(summary).expect("own types serialise");
-        let entry = AuditEntry {
-            level: AuditLevel::Info,
-            kind: AuditKind::Operation,
-            page_key: None,
-            operation: "run_ended".into(),
-            message: format!("run ended: {}", summary.end),
-            context: stored.clone(),
-        };
-        let entries = if entry.level < pipeline.settings().audit_level {
-            Vec::new()
-        } else {
-            vec![entry]
-        };
-        let ending = RunEnding {
-            state: RunState::Interrupted,
-            summary: &stored,
-            origin: AuditOrigin {
-                run: Some(self.run),
-                runner_id: &pipeline.settings().runner_id,
-            },
-            entries: &entries,
-        };
         // The last runner has said so already; what is known here is more.
-        let term = pipeline.settings().lease_term;
-        let was_last = pipeline
-            .patiently("write the end of the run", || async {
-                self.store.set_running(self.run).await?;
-                self.store
-                    .leave_run(self.run, &self.instance, term, &ending)
-                    .await
-            })
+        self.of
+            .pipeline
+            .patiently("take the run up again", || self.store.set_running(self.run))
             .await?;
-        if !was_last {
+        if !self.of.pipeline.end_unfinished(&self.instance, summary).await? {
             tracing::warn!(run = self.run, "other runners go on with the run");
         }
         Ok(())

@@ -180,7 +180,7 @@ impl<'a> Watching<'a> {
             let own = processes
                 .iter()
                 .filter(|process| process.runner_id == seat.runner_id);
-            seat.reads_before = own.clone().map(|process| reads_of(process).all).sum();
+            seat.reads_before = own.clone().map(|process| Reads::from(process).all).sum();
             let alive = own.rev().find(|process| {
                 process.state == "running"
                     && presence(&process.host, pid_of(process), &process.process_mark) == Presence::Here
@@ -357,7 +357,7 @@ impl<'a> Watching<'a> {
             .rev()
             .find(|process| process.runner_id == seat.runner_id);
         let why = process.map_or("", |process| process.ended_why.as_str());
-        let has_read = process.is_some_and(|process| reads_of(process).all > 0);
+        let has_read = process.is_some_and(|process| Reads::from(process).all > 0);
         // Nobody lives without the database: deaths while it is away say nothing about the runner.
         let is_excused = has_read || self.answers.since().is_none();
         let verdict = verdict(
@@ -537,7 +537,7 @@ impl<'a> Watching<'a> {
                     .and_then(|status| status.runners.iter().find(|one| one.runner_id == seat.runner_id))
                     .cloned();
                 let pages = summary.as_ref().map_or(0, |summary| summary.pages);
-                let reads = summary.as_ref().map_or(0, |one| reads_of_summary(one).all);
+                let reads = summary.as_ref().map_or(0, |one| Reads::from(one).all);
                 let watched = self
                     .watched
                     .entry(seat.runner_id.clone())
@@ -602,20 +602,4 @@ fn state_name(seat: &Seat, summary: Option<&RunnerSummary>) -> &'static str {
 
 fn pid_of(process: &RunnerOverview) -> u32 {
     u32::try_from(process.pid).unwrap_or(0)
-}
-
-fn reads_of(process: &RunnerOverview) -> Reads {
-    let bad = process.pages_failed + process.retries;
-    Reads {
-        all: process.pages_completed + bad,
-        bad,
-    }
-}
-
-fn reads_of_summary(runner: &RunnerSummary) -> Reads {
-    let bad = runner.failed + runner.retries;
-    Reads {
-        all: runner.pages + bad,
-        bad,
-    }
 }
