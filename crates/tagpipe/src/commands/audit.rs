@@ -10,7 +10,7 @@ use tagpipe_store::audit_query::{AuditFilter, AuditRecord};
 use unicode_width::UnicodeWidthStr;
 
 use super::looking;
-use super::run::wait_for_signal;
+use super::signals::wait_for_signal;
 use crate::cli::{AuditArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{cut, harmless, print, print_json, width, wrapped};

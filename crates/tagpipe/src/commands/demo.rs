@@ -11,7 +11,7 @@ use tagpipe_fetch::find_chromium;
 use tagpipe_store::DatabaseUrl;
 use url::Url;
 
-use super::run::{Ended, execute};
+use super::reading::{Ended, execute};
 use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};

@@ -42,7 +42,7 @@ pub(crate) async fn demo_site(
         );
         say!("Ctrl-C stops it");
     }
-    let exit = super::run::wait_for_signal().await;
+    let exit = super::signals::wait_for_signal().await;
     demo.stop().await;
     Ok(exit)
 }

@@ -3,56 +3,33 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use tagpipe_engine::{Config, Orchestrator, OrchestratorSettings, RunnerOrder, Shutdown, Start};
+use tagpipe_engine::{Config, Orchestrator, OrchestratorSettings, RunnerOrder, Start};
 use tagpipe_store::DatabaseUrl;
 
-use super::run::{
-    Ended, adopt_site, execute, listen_for_signals, new_or_resumed, warn_of_pace, was_terminated,
-};
+use super::reading::{Ended, Reading, execute, new_or_resumed, until_stopped, warn_of_pace};
 use crate::cli::{GlobalArguments, OrchestrateArguments};
 use crate::exit::{Exit, Failure};
-use crate::logging::{self, Logging};
-use crate::report::{Display, print_summary};
-use crate::settings::{
-    HANDED_DOWN, Merged, RunnersSettings, log_format, log_level, run_config, runners_settings,
-};
+use crate::report::Display;
+use crate::settings::{HANDED_DOWN, Merged, RunnersSettings, runners_settings};
 
 /// Reads the report with many runners.
 pub(crate) async fn orchestrate(
     global: &GlobalArguments,
     arguments: &OrchestrateArguments,
 ) -> Result<Exit, Failure> {
-    let mut given = global.given();
-    given.extend(arguments.given());
-    let mut merged = Merged::load(global.config.as_deref(), &given)?;
     let start = new_or_resumed(&arguments.crawl)?;
-    adopt_site(&mut merged, start).await?;
-    let mut config = run_config(&merged)?;
-    config.dry_run = arguments.crawl.dry_run;
-    config.migrate = !global.no_migrate;
-    config.await_database = start != Start::New;
-    let runners = runners_settings(&merged)?;
-    let display = Display::new(global.quiet);
-    let logging = Logging {
-        level: log_level(&merged)?,
-        format: log_format(&merged)?,
-        is_quiet: global.quiet,
-        runner_id: Some("orchestrator"),
-    };
-    logging::start(logging, display.bars());
-    for note in merged.notes() {
-        tracing::warn!("{note}");
-    }
-    let database = config.database.clone();
-    let ended = if config.dry_run {
-        execute(alone(config, runners.num_runners), start, &display).await?
+    let name = Some("orchestrator");
+    let reading = Reading::prepare(global, arguments.given(), &arguments.crawl, start, name).await?;
+    let runners = runners_settings(&reading.merged)?;
+    let database = reading.config.database.clone();
+    let ended = if reading.config.dry_run {
+        let config = alone(reading.config, runners.num_runners);
+        execute(config, start, &reading.display).await?
     } else {
-        let program = Program::of(&runners, &merged, global)?;
-        run_with(config, &runners, program, start, &display).await?
+        let program = Program::of(&runners, &reading.merged, global)?;
+        run_with(reading.config, &runners, program, start, &reading.display).await?
     };
-    let exit = Exit::of_run(&ended.summary.end, ended.terminated);
-    print_summary(&ended.summary, exit, &database, global)?;
-    Ok(exit)
+    ended.tell(&database, global)
 }
 
 /// A dry run keeps its rows in memory, which processes do not share: one runner does the work of all.
@@ -91,17 +68,10 @@ async fn run_with(
         orchestrator = orchestrator.with_log_lines(above_bars);
     }
     warn_of_pace(asked, &advised);
-    let shutdown = Shutdown::default();
-    let signals = tokio::spawn(listen_for_signals(shutdown.clone()));
-    let watching = display.watch_runners(orchestrator.picture());
-    let outcome = orchestrator.run(start, &shutdown).await;
-    watching.stop().await;
+    let shown = display.watch_runners(orchestrator.picture());
+    let ended = until_stopped(shown, async |shutdown| orchestrator.run(start, shutdown).await).await;
     orchestrator.close().await;
-    signals.abort();
-    Ok(Ended {
-        summary: outcome?,
-        terminated: was_terminated(),
-    })
+    ended
 }
 
 /// How a runner is started.

@@ -7,7 +7,7 @@ use tagpipe_engine::{RunStatus, Status, status as status_of};
 use tagpipe_store::{OrchestratorOverview, Store};
 
 use super::looking;
-use super::run::wait_for_signal;
+use super::signals::wait_for_signal;
 use crate::cli::{GlobalArguments, StatusArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, cut, duration, harmless, print, print_json, width};

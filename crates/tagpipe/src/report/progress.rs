@@ -29,12 +29,12 @@ pub(crate) struct Display {
 }
 
 /// Progress being shown, until stopped.
-pub(crate) struct Watching {
+pub(crate) struct ShownProgress {
     task: JoinHandle<()>,
     done: watch::Sender<bool>,
 }
 
-impl Watching {
+impl ShownProgress {
     /// Shows the last state and takes the bars away.
     pub(crate) async fn stop(self) {
         // If the task is gone there is nothing to stop.
@@ -64,12 +64,12 @@ impl Display {
     }
 
     /// Starts showing `progress`.
-    pub(crate) fn watch(&self, progress: watch::Receiver<Progress>) -> Watching {
+    pub(crate) fn watch(&self, progress: watch::Receiver<Progress>) -> ShownProgress {
         self.show(progress, picture, line)
     }
 
     /// Starts showing a run and its runners.
-    pub(crate) fn watch_runners(&self, orchestration: watch::Receiver<Orchestration>) -> Watching {
+    pub(crate) fn watch_runners(&self, orchestration: watch::Receiver<Orchestration>) -> ShownProgress {
         self.show(orchestration, runners::picture, runners::line)
     }
 
@@ -88,7 +88,7 @@ impl Display {
         source: watch::Receiver<T>,
         picture: fn(&T, usize) -> String,
         line: fn(&T) -> String,
-    ) -> Watching {
+    ) -> ShownProgress {
         let (done, mut stopped) = watch::channel(false);
         let mut view: Box<dyn FnMut(&T) + Send> = match (self.quiet, self.has_bars) {
             (true, _) => Box::new(|_| {}),
@@ -107,7 +107,7 @@ impl Display {
             // A terminal that went away cannot be cleared.
             let _ = bars.clear();
         });
-        Watching { task, done }
+        ShownProgress { task, done }
     }
 }
 

@@ -24,3 +24,4 @@ mod settings;
 mod site_input;
 mod tcp_proxy;
 mod truth;
+mod weeks;

@@ -314,7 +314,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Codes and numbers in one order.
-fn counts(value: &Value) -> Vec<(String, u64)> {
+pub(crate) fn counts(value: &Value) -> Vec<(String, u64)> {
     let object = value.as_object().expect("counts are an object");
     let mut counts: Vec<_> = object
         .iter()
