@@ -177,15 +177,28 @@ impl Store {
         self.one_run("WHERE id = $1", Some(id)).await
     }
 
-    /// The newest run, if it left something to do, else the newest that did not come to its end.
+    /// Runs that have left something to do, newest first: those that did not come to their end, and the newest of all if it
+    /// ended disputed.
     ///
     /// # Errors
     /// See [`StoreError::class`].
-    pub async fn newest_unfinished_run(&self) -> Result<Option<RunRecord>, StoreError> {
-        self.one_run(
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.runs_where(
             "WHERE state IN ('running', 'interrupted') \
-             OR (state = 'disputed' AND id = (SELECT max(id) FROM runs)) ORDER BY id DESC LIMIT 1",
+             OR (state = 'disputed' AND id = (SELECT max(id) FROM runs)) ORDER BY id DESC",
             None,
+        )
+        .await
+    }
+
+    /// Runs after `run` that came to their end.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn finished_runs_after(&self, run: RunId) -> Result<Vec<RunRecord>, StoreError> {
+        self.runs_where(
+            "WHERE id > $1 AND state IN ('reconciled', 'disputed') ORDER BY id DESC",
+            Some(run),
         )
         .await
     }
@@ -199,12 +212,16 @@ impl Store {
     }
 
     async fn one_run(&self, which: &str, id: Option<RunId>) -> Result<Option<RunRecord>, StoreError> {
+        Ok(self.runs_where(which, id).await?.into_iter().next())
+    }
+
+    async fn runs_where(&self, which: &str, id: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         let sql = format!(
             "SELECT id, state, {} AS config FROM runs {which}",
             self.dialect.as_text("config")
         );
         let rows = self.rows(self.dialect.statement(sql, id.map(Into::into))).await?;
-        rows.first().map(run_record).transpose()
+        rows.iter().map(run_record).collect()
     }
 
     /// Notes other settings for a run: whoever works on it from now on is told these.

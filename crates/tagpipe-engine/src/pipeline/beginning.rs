@@ -38,11 +38,36 @@ pub async fn stored_site(
     };
     let record = match start {
         Start::Resume(Some(run)) | Start::Join(run) => store.run(run).await,
-        Start::Resume(None) | Start::New => store.newest_unfinished_run().await,
+        Start::Resume(None) | Start::New => newest_to_go_on_with(&store).await,
     };
     store.close().await;
     let record = record?;
     Ok(record.and_then(|record| Some((record.id, record.config["site"]["origin"].as_str()?.to_owned()))))
+}
+
+/// The newest run that left something to do, and that no later one has made pointless.
+async fn newest_to_go_on_with(store: &Store) -> Result<Option<RunRecord>, StoreError> {
+    for record in store.unfinished_runs().await? {
+        if !is_overtaken(store, &record).await? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a later run of the same pages came to its end: what this one left is read, and what it would still read is
+/// older news than what is stored.
+pub(super) async fn is_overtaken(store: &Store, record: &RunRecord) -> Result<bool, StoreError> {
+    let later = store.finished_runs_after(record.id).await?;
+    Ok(later
+        .iter()
+        .any(|later| are_of_the_same_pages(&later.config, &record.config)))
+}
+
+/// Whether two runs read the same part of the same site, by their stored settings.
+fn are_of_the_same_pages(one: &serde_json::Value, other: &serde_json::Value) -> bool {
+    ["filters", "start_from"].iter().all(|key| one[key] == other[key])
+        && one["site"]["origin"] == other["site"]["origin"]
 }
 
 impl Pipeline {
@@ -135,14 +160,14 @@ impl Pipeline {
     pub(super) async fn find_run(&self, id: Option<RunId>) -> Result<RunRecord, RunError> {
         let found = match id {
             Some(id) => self.store.run(id).await?,
-            None => self.store.newest_unfinished_run().await?,
+            None => newest_to_go_on_with(&self.store).await?,
         };
         let record = found.ok_or_else(|| {
             RunError::NothingToDo(match id {
                 Some(id) => format!("there is no run {id} in this database"),
-                None => {
-                    "no run was left unfinished in this database; start one with `tagpipe run`".to_owned()
-                }
+                None => "no run was left unfinished in this database, or a later one has read the same; start one with \
+                         `tagpipe run`"
+                    .to_owned(),
             })
         })?;
         if record.state == RunState::Reconciled && self.is_over(&record).await? {
@@ -239,11 +264,7 @@ impl Pipeline {
 
     /// Whether a stored run is one that these settings would begin.
     pub(super) fn is_of_the_same_pages(&self, record: &RunRecord) -> bool {
-        let own = self.stored_config(&self.site());
-        ["filters", "start_from"]
-            .iter()
-            .all(|key| record.config[key] == own[key])
-            && record.config["site"]["origin"] == own["site"]["origin"]
+        are_of_the_same_pages(&record.config, &self.stored_config(&self.site()))
     }
 
     /// Takes a run up alone.

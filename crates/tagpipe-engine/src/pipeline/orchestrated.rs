@@ -6,6 +6,7 @@ use tagpipe_store::contract::RunId;
 use tagpipe_store::{OrchestratorIdentity, OrchestratorRecord};
 
 use super::Pipeline;
+use super::beginning::is_overtaken;
 use crate::error::RunError;
 use crate::process::{Presence, presence};
 
@@ -33,6 +34,7 @@ impl Pipeline {
                 continue;
             }
             match self.whereabouts(&record) {
+                Presence::Gone if is_overtaken(&self.store, &run).await? => {}
                 Presence::Gone => return Ok(Some(run.id)),
                 Presence::Here | Presence::Unknown => return Err(orchestrated_already(&record)),
             }

@@ -72,7 +72,7 @@ async fn the_newest_unfinished_run_is_resumed(mut crawl: Crawl) {
     let second = crawl.run;
     let newest = async || {
         let store = &crawl.store;
-        let unfinished = store.newest_unfinished_run().await.unwrap().map(|run| run.id);
+        let unfinished = store.unfinished_runs().await.unwrap().first().map(|run| run.id);
         (store.newest_run().await.unwrap().map(|run| run.id), unfinished)
     };
     assert_eq!(newest().await, (Some(second), Some(second)));

@@ -240,3 +240,23 @@ async fn a_run_whose_filters_are_damaged_is_not_resumed_without_them() {
     );
     assert_eq!(rig.documents().len(), asked, "nothing is read");
 }
+
+/// What a later run of the same pages has read is not gone on with: its news would be old. Another part of the site is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_overtaken_is_left_alone() {
+    let rig = Rig::new(unhurried(60, 0)).await;
+    rig.run(&["--max-pages", "5", "--categories", "Hockey"])
+        .await
+        .summary(5);
+    rig.run(&["--max-pages", "5"]).await.summary(5);
+    rig.run(&[]).await.summary(0);
+    let resumed = rig.run(&["--resume"]).await.summary(0);
+    assert_eq!(resumed["run_id"], 1, "the later runs were of other pages");
+    let nothing = rig.run(&["--resume"]).await;
+    assert!(
+        nothing.failure(1).contains("a later one has read the same"),
+        "{}",
+        nothing.stderr
+    );
+    assert_eq!(rig.run(&["--resume", "2"]).await.summary(0)["run_id"], 2);
+}
