@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod audit_query;
 mod catalogue;
+mod check;
 mod closing;
 mod commit;
 mod connect;
@@ -30,6 +31,7 @@ mod subjects;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use check::{Checked, Finding};
 pub use closing::{Closing, RunEnding};
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl, Store};
 pub use dialect::Dialect;
