@@ -38,7 +38,7 @@ pub use dialect::Dialect;
 pub use error::{ErrorClass, StoreError};
 pub use frontier::Outlook;
 pub use orchestrators::{OrchestratorIdentity, OrchestratorOverview, OrchestratorRecord};
-pub use reconcile::Discrepancy;
+pub use reconcile::{Discrepancy, OpenByVerdict, Verdict, Verified, VerifiedRows};
 pub use runners::{RunnerEnd, RunnerIdentity, RunnerReport, RunnerTotals, RunningRunner};
 pub use runs::{FailedPage, Resumed, RunRecord, RunSeeding, SlowPage};
 pub use subjects::StoredSubject;

@@ -3,7 +3,8 @@
 use super::Check;
 use crate::dialect::Dialect;
 
-const RESTORE: &str = "the file is damaged: restore a backup; `sqlite3 tagpipe.db .recover` saves what can be read";
+const RESTORE: &str =
+    "the file is damaged: restore a backup; `sqlite3 tagpipe.db .recover` saves what can be read";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {

@@ -12,12 +12,36 @@ pub(super) const CHECKS: &[Check] = &[Check {
 
 /// Table, what its rows are called, and the condition under which a row has lost what it belongs to.
 const LOST: &[(&str, &str, &str)] = &[
-    ("years", "year", "NOT EXISTS (SELECT 1 FROM categories WHERE categories.id = lost.category_id)"),
-    ("sets", "set", "NOT EXISTS (SELECT 1 FROM years WHERE years.id = lost.year_id)"),
-    ("cards", "card", "NOT EXISTS (SELECT 1 FROM sets WHERE sets.id = lost.set_id)"),
-    ("grade_rows", "certificate", "NOT EXISTS (SELECT 1 FROM cards WHERE cards.id = lost.card_id)"),
-    ("runners", "runner", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = lost.run_id)"),
-    ("frontier", "page", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = lost.run_id)"),
+    (
+        "years",
+        "year",
+        "NOT EXISTS (SELECT 1 FROM categories WHERE categories.id = lost.category_id)",
+    ),
+    (
+        "sets",
+        "set",
+        "NOT EXISTS (SELECT 1 FROM years WHERE years.id = lost.year_id)",
+    ),
+    (
+        "cards",
+        "card",
+        "NOT EXISTS (SELECT 1 FROM sets WHERE sets.id = lost.set_id)",
+    ),
+    (
+        "grade_rows",
+        "certificate",
+        "NOT EXISTS (SELECT 1 FROM cards WHERE cards.id = lost.card_id)",
+    ),
+    (
+        "runners",
+        "runner",
+        "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = lost.run_id)",
+    ),
+    (
+        "frontier",
+        "page",
+        "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = lost.run_id)",
+    ),
     (
         "population_history",
         "history of a set",

@@ -3,8 +3,7 @@
 /// The name of a year in a query that has `years` and `categories`.
 const YEAR: &str = "coalesce(categories.name || ' ', '') || coalesce(years.year || ' ', '')";
 const SET: &str = "coalesce(sets.brand || ' ', '') || CASE WHEN coalesce(sets.name, '') = '' THEN '' ELSE sets.name || ' ' END";
-const CARD: &str =
-    "'#' || cards.number || ' ' || cards.name || CASE WHEN cards.variation = '' THEN '' ELSE ' (' || cards.variation || ')' END";
+const CARD: &str = "'#' || cards.number || ' ' || cards.name || CASE WHEN cards.variation = '' THEN '' ELSE ' (' || cards.variation || ')' END";
 
 /// Which row a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,17 +12,33 @@ pub(super) const CHECKS: &[Check] = &[Check {
 
 /// Table, what its rows are called, the name of a row, and what none may lack.
 const PROMISED: &[(&str, &str, &[(&str, &str)])] = &[
-    ("categories", "'category ' || CAST(id AS text) || ' ' || name", &[("name = ''", "no name")]),
-    ("years", "'year ' || CAST(id AS text) || ' ' || year", &[("year = ''", "no year")]),
+    (
+        "categories",
+        "'category ' || CAST(id AS text) || ' ' || name",
+        &[("name = ''", "no name")],
+    ),
+    (
+        "years",
+        "'year ' || CAST(id AS text) || ' ' || year",
+        &[("year = ''", "no year")],
+    ),
     (
         "sets",
         "'set ' || CAST(id AS text) || ' ' || brand || ' ' || name",
-        &[("brand = ''", "no brand"), ("url = ''", "no address"), ("total < 0", "a total below zero")],
+        &[
+            ("brand = ''", "no brand"),
+            ("url = ''", "no address"),
+            ("total < 0", "a total below zero"),
+        ],
     ),
     (
         "cards",
         "'card ' || CAST(id AS text) || ' #' || number || ' ' || name",
-        &[("name = ''", "no name"), ("url = ''", "no address"), ("total < 0", "a total below zero")],
+        &[
+            ("name = ''", "no name"),
+            ("url = ''", "no address"),
+            ("total < 0", "a total below zero"),
+        ],
     ),
     (
         "grade_rows",
@@ -42,7 +58,11 @@ fn empty_values(_: Dialect) -> String {
             .iter()
             .map(|(condition, words)| format!("WHEN {condition} THEN '{words}'"))
             .collect();
-        let living = if *table == "grade_rows" { " AND vanished_at IS NULL" } else { "" };
+        let living = if *table == "grade_rows" {
+            " AND vanished_at IS NULL"
+        } else {
+            ""
+        };
         format!(
             "SELECT {name} AS place, CASE {words} END AS what FROM {table} WHERE ({any}){living}",
             words = words.join(" "),

@@ -3,8 +3,7 @@
 use super::Check;
 use super::place::Subject;
 
-const ADVICE: &str =
-    "a row of the card's page was lost or read twice: `tagpipe run --full`, limited by filters, reads it again";
+const ADVICE: &str = "a row of the card's page was lost or read twice: `tagpipe run --full`, limited by filters, reads it again";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -17,7 +16,13 @@ pub(super) const CHECKS: &[Check] = &[
         name: "ranks_by_grade",
         holds: "the ranks within a grade have no holes and no doubles",
         advice: ADVICE,
-        sql: |_| places("rank_by_grade", ", grade_code", " || ' at grade ' || found.grade_code"),
+        sql: |_| {
+            places(
+                "rank_by_grade",
+                ", grade_code",
+                " || ' at grade ' || found.grade_code",
+            )
+        },
     },
     Check {
         name: "chronology",

@@ -12,8 +12,7 @@ use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::frontier::page_kind;
 
-const ADVICE: &str =
-    "the rows are what they are; `tagpipe run --full` reads the site again, and the new run says how it stands";
+const ADVICE: &str = "the rows are what they are; `tagpipe run --full` reads the site again, and the new run says how it stands";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -124,7 +123,10 @@ fn contradiction(ended: &EndedRun) -> Option<Finding> {
             if said != found {
                 return Some(Finding {
                     place: format!("run {}", ended.run),
-                    what: format!("{name} {}: its summary says {said}, its frontier {found}", state.as_str()),
+                    what: format!(
+                        "{name} {}: its summary says {said}, its frontier {found}",
+                        state.as_str()
+                    ),
                 });
             }
         }

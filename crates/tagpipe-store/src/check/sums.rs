@@ -4,7 +4,8 @@ use super::Check;
 use super::place::Subject;
 use crate::dialect::Dialect;
 
-const READ_AGAIN: &str = "read them again: `tagpipe run --full`, limited by filters; what stays is the site's own";
+const READ_AGAIN: &str =
+    "read them again: `tagpipe run --full`, limited by filters; what stays is the site's own";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -70,8 +71,7 @@ fn wrong(subject: Subject, compared: &str) -> String {
         name = subject.name(),
         level = subject.level(),
     );
-    let what =
-        "found.what || ': ' || CAST(found.expected AS text) || ' promised, ' || CAST(found.found AS text) || ' stored'";
+    let what = "found.what || ': ' || CAST(found.expected AS text) || ' promised, ' || CAST(found.found AS text) || ' stored'";
     subject.named(&findings, what)
 }
 

@@ -32,9 +32,7 @@ async fn read_all(crawl: &Crawl) {
     crawl
         .read_down_to(vec![card("1", &[("9", 3)]), card("2", &[("9", 1)])])
         .await;
-    crawl
-        .read(ranked(&["C0000001", "C0000002", "C0000003"]))
-        .await;
+    crawl.read(ranked(&["C0000001", "C0000002", "C0000003"])).await;
     crawl.read(ranked(&["D0000009"])).await;
     crawl.settle(&[]).await;
     let levels = ["categories", "years", "sets", "cards", "grade_rows"]
@@ -70,7 +68,11 @@ async fn what_was_read_holds_together(crawl: Crawl) {
 }
 
 /// What is planted, how it is undone, and the checks that find it, with words of the finding.
-type Plant = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Plant = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
 
 const PLANTS: &[Plant] = &[
     (
@@ -87,7 +89,10 @@ const PLANTS: &[Plant] = &[
         "UPDATE sets SET counts = '{\"9\": 3, \"8\": 1}'",
         "UPDATE sets SET counts = '{\"9\": 4}'",
         &[
-            ("set_sums", "Baseball 1989 Donruss: copies at grade 9: 3 promised, 4 stored"),
+            (
+                "set_sums",
+                "Baseball 1989 Donruss: copies at grade 9: 3 promised, 4 stored",
+            ),
             ("grades_of_populations", "1 copies at grade 8"),
         ],
     ),
@@ -105,8 +110,14 @@ const PLANTS: &[Plant] = &[
         "UPDATE grade_rows SET vanished_at = last_seen_at WHERE cert_number = 'C0000002'",
         "UPDATE grade_rows SET vanished_at = NULL",
         &[
-            ("card_sums", "Baseball 1989 Donruss #1 Player 1: certificates: 3 promised, 2 stored"),
-            ("ranks", "Baseball 1989 Donruss #1 Player 1: 2 different places of 2, the last is 3; at certificate C0000003"),
+            (
+                "card_sums",
+                "Baseball 1989 Donruss #1 Player 1: certificates: 3 promised, 2 stored",
+            ),
+            (
+                "ranks",
+                "Baseball 1989 Donruss #1 Player 1: 2 different places of 2, the last is 3; at certificate C0000003",
+            ),
             ("ranks_by_grade", "at certificate C0000003"),
             ("chronology", "at certificate C0000003"),
         ],
@@ -119,7 +130,10 @@ const PLANTS: &[Plant] = &[
     (
         "UPDATE grade_rows SET rank = 2 WHERE cert_number = 'C0000003'",
         "UPDATE grade_rows SET rank = 3 WHERE cert_number = 'C0000003'",
-        &[("ranks", "#1 Player 1: 2 different places of 3, the last is 2; at certificate C0000002")],
+        &[(
+            "ranks",
+            "#1 Player 1: 2 different places of 3, the last is 2; at certificate C0000002",
+        )],
     ),
     // Two spellings of one certificate.
     (
@@ -127,20 +141,32 @@ const PLANTS: &[Plant] = &[
          UPDATE grade_rows SET cert_number = 'C9' WHERE cert_number = 'D0000009'",
         "UPDATE grade_rows SET cert_number = 'C0000003' WHERE cert_number = 'c 000009'; \
          UPDATE grade_rows SET cert_number = 'D0000009' WHERE cert_number = 'C9'",
-        &[("certificates_spelled_alike", "certificate C9: 2 spellings, up to c 000009")],
+        &[(
+            "certificates_spelled_alike",
+            "certificate C9: 2 spellings, up to c 000009",
+        )],
     ),
     // Swapped columns.
     (
         "UPDATE grade_rows SET grade = 8.5 WHERE cert_number = 'D0000009'",
         "UPDATE grade_rows SET grade = 9",
-        &[("grades_of_certificates", "#2 Player 2: certificate D0000009: 9 MINT (900) has another number")],
+        &[(
+            "grades_of_certificates",
+            "#2 Player 2: certificate D0000009: 9 MINT (900) has another number",
+        )],
     ),
     (
         "UPDATE grade_rows SET grade_code = '7' WHERE cert_number = 'D0000009'",
         "UPDATE grade_rows SET grade_code = '9'",
         &[
-            ("card_sums", "#2 Player 2: certificates at grade 9: 1 promised, 0 stored"),
-            ("grades_of_certificates", "certificate D0000009: 9 MINT (900) is not on the scale"),
+            (
+                "card_sums",
+                "#2 Player 2: certificates at grade 9: 1 promised, 0 stored",
+            ),
+            (
+                "grades_of_certificates",
+                "certificate D0000009: 9 MINT (900) is not on the scale",
+            ),
         ],
     ),
     (
@@ -158,14 +184,23 @@ const PLANTS: &[Plant] = &[
         "UPDATE frontier SET state = 'available' WHERE page_key LIKE 'grade_rows/%/Player 2/2/'",
         "UPDATE frontier SET state = 'completed'",
         &[
-            ("ended_runs", "reconciled, but available: grade_rows/baseball/1989/Donruss//Player 2/2/ (1 pages)"),
-            ("summaries", "grade_rows completed: its summary says 2, its frontier 1"),
+            (
+                "ended_runs",
+                "reconciled, but available: grade_rows/baseball/1989/Donruss//Player 2/2/ (1 pages)",
+            ),
+            (
+                "summaries",
+                "grade_rows completed: its summary says 2, its frontier 1",
+            ),
         ],
     ),
     (
         "UPDATE frontier SET subject_id = 4711 WHERE page_key LIKE 'grade_rows/%/Player 2/2/'",
         "UPDATE frontier SET subject_id = (SELECT max(id) FROM cards) WHERE subject_id = 4711",
-        &[("frontier", "Player 2/2/: run 1: completed without the row it belongs to")],
+        &[(
+            "frontier",
+            "Player 2/2/: run 1: completed without the row it belongs to",
+        )],
     ),
     (
         "INSERT INTO discrepancies (subject, subject_id, page_key, what, expected, expected_by, found, run_id, created_at) \
@@ -173,7 +208,10 @@ const PLANTS: &[Plant] = &[
         "DELETE FROM discrepancies",
         &[
             ("ended_runs", "reconciled, but 1 of its discrepancies are open"),
-            ("discrepancies", "grade_rows/x: certificates: the set's page says 3, read 2 in run 1"),
+            (
+                "discrepancies",
+                "grade_rows/x: certificates: the set's page says 3, read 2 in run 1",
+            ),
         ],
     ),
 ];
@@ -191,7 +229,9 @@ async fn each_wrong_thing_is_found_and_named(crawl: Crawl) {
         for (check, words) in *expected {
             let examples = &found.iter().find(|one| one.check == *check).unwrap().examples;
             assert!(
-                examples.iter().any(|one| format!("{}: {}", one.place, one.what).contains(words)),
+                examples
+                    .iter()
+                    .any(|one| format!("{}: {}", one.place, one.what).contains(words)),
                 "{planted}: {words}\n{examples:#?}"
             );
         }
@@ -208,9 +248,7 @@ async fn what_is_due_is_not_wrong(mut crawl: Crawl) {
         .read_down_to(vec![card("1", &[("9", 4)]), card("2", &[("9", 1)])])
         .await;
     assert_eq!(wrong(&crawl).await, []);
-    crawl
-        .read(ranked(&["C0000001", "C0000002", "C0000003"]))
-        .await;
+    crawl.read(ranked(&["C0000001", "C0000002", "C0000003"])).await;
     let found = wrong(&crawl).await;
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].check, "card_sums");
@@ -221,7 +259,10 @@ async fn all_findings_are_counted_and_some_named(crawl: Crawl) {
     crawl.sql("UPDATE grade_rows SET grade_code = '7'").await;
     for limit in [0, 2, 3, 10] {
         let checks = crawl.store.check(limit).await.unwrap();
-        let found = checks.iter().find(|check| check.check == "grades_of_certificates").unwrap();
+        let found = checks
+            .iter()
+            .find(|check| check.check == "grades_of_certificates")
+            .unwrap();
         assert_eq!(found.found, 4);
         assert_eq!(found.examples.len(), (limit as usize).min(4));
     }

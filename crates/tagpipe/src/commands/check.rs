@@ -57,7 +57,11 @@ fn in_words(checks: &[Checked]) -> String {
 fn findings(check: &Checked) -> String {
     let mut text = format!("\n{}:\n", check.check);
     for finding in &check.examples {
-        text.push_str(&format!("  {}: {}\n", harmless(&finding.place), harmless(&finding.what)));
+        text.push_str(&format!(
+            "  {}: {}\n",
+            harmless(&finding.place),
+            harmless(&finding.what)
+        ));
     }
     let more = check.found - check.examples.len() as u64;
     if more > 0 {

@@ -6,4 +6,4 @@ mod summary;
 
 pub(crate) use progress::Display;
 pub(crate) use runners::{at_work, brake_in_words};
-pub(crate) use summary::{grouped, print_summary, resume_command};
+pub(crate) use summary::{grouped, print_summary, resume_command, verified_in_words};
