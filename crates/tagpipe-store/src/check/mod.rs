@@ -80,7 +80,7 @@ impl Store {
             all.push(self.checked(&snapshot, check, limit).await?);
         }
         let summaries = runs::summaries(&snapshot, self.dialect).await?;
-        all.push(runs::checked_summaries(summaries, limit));
+        all.push(runs::checked_summaries(&summaries, limit));
         snapshot.rollback().await?;
         Ok(all)
     }

@@ -10,8 +10,14 @@ pub(super) const CHECKS: &[Check] = &[Check {
     sql: empty_values,
 }];
 
-/// Table, what its rows are called, the name of a row, and what none may lack.
-const PROMISED: &[(&str, &str, &[(&str, &str)])] = &[
+/// A table, the name of its rows, and what none may lack, as a condition and in words.
+type Promised = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const PROMISED: &[Promised] = &[
     (
         "categories",
         "'category ' || CAST(id AS text) || ' ' || name",

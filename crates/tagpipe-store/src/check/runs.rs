@@ -94,7 +94,7 @@ pub(super) async fn summaries(
 }
 
 /// Where a summary does not say what the frontier has.
-pub(super) fn checked_summaries(runs: Vec<EndedRun>, limit: u32) -> Checked {
+pub(super) fn checked_summaries(runs: &[EndedRun], limit: u32) -> Checked {
     let findings: Vec<Finding> = runs.iter().filter_map(contradiction).collect();
     Checked {
         check: "summaries",
