@@ -54,7 +54,7 @@ pub use pipeline::{Pipeline, Start, stored_site};
 pub use plan::{Plan, PlannedLevel, plan};
 pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
-pub use settings::{Budget, Freshness, RunSettings, Site, generated_runner_id};
+pub use settings::{Budget, Freshness, RunSettings, Site, Verification, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};
 pub use status::{RunStatus, Status, run_status, status};
 pub use summary::{LeftOutSummary, LevelSummary, RunEnd, RunnerSummary, Summary, runner_summaries};

@@ -26,6 +26,8 @@ pub struct RunSettings {
     pub start_from: PageKind,
     /// What need not be read again.
     pub freshness: Freshness,
+    /// How much is read again where sums disagree.
+    pub verification: Verification,
     /// How much this process may do.
     pub budget: Budget,
     /// Entries below this level are not written to the audit trail.
@@ -55,6 +57,7 @@ impl Default for RunSettings {
             filters: Filters::default(),
             start_from: PageKind::Categories,
             freshness: Freshness::default(),
+            verification: Verification::default(),
             budget: Budget::default(),
             audit_level: AuditLevel::Info,
             audit_retention: AuditRetention::default(),
@@ -89,6 +92,33 @@ impl Default for Freshness {
             max_age: None,
             audit_share: 0.002,
         }
+    }
+}
+
+/// How many pages a run reads again where sums disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Share of the pages that the run has read, from 0 to 1; 0 for none at all.
+    pub share: f64,
+}
+
+impl Verification {
+    /// Pages that may be read again however few the run has read.
+    const LEAST: u64 = 100;
+
+    /// Pages that a run which has read `completed` ones may read again.
+    #[must_use]
+    pub fn reads_max(self, completed: u64) -> u64 {
+        match self.share {
+            share if share > 0.0 => ((completed as f64 * share) as u64).max(Self::LEAST),
+            _ => 0,
+        }
+    }
+}
+
+impl Default for Verification {
+    fn default() -> Verification {
+        Verification { share: 0.05 }
     }
 }
 

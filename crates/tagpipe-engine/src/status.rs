@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tagpipe_store::contract::{Brake, RunId};
 use tagpipe_store::monitor::{RunOverview, RunnerOverview};
-use tagpipe_store::{OrchestratorOverview, OrchestratorRecord, Store, StoreError};
+use tagpipe_store::{OrchestratorOverview, OrchestratorRecord, Store, StoreError, Verified};
 
 use crate::process::{Presence, presence};
 use crate::summary::{LevelSummary, RunnerSummary, level_summaries, runner_summaries};
@@ -20,6 +20,8 @@ pub struct Status {
     pub newest: Option<RunStatus>,
     /// Sums that do not agree and that no later reading has mended.
     pub open_discrepancies: u64,
+    /// How much of the catalogue is verified.
+    pub verified: Verified,
 }
 
 /// A run as it stands.
@@ -76,6 +78,7 @@ pub async fn status(store: &Store) -> Result<Status, StoreError> {
         running,
         newest,
         open_discrepancies: store.open_discrepancies().await?,
+        verified: store.verified().await?,
     })
 }
 

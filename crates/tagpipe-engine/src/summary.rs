@@ -7,7 +7,7 @@ use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_core::model::PageKind;
 use tagpipe_store::contract::{FrontierCounts, RowCounts, RunId};
 use tagpipe_store::monitor::{LeftOut, RunnerOverview};
-use tagpipe_store::{FailedPage, Resumed, SlowPage};
+use tagpipe_store::{FailedPage, Resumed, SlowPage, Verified};
 
 /// How a run, or this process's part in it, ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,6 +117,12 @@ pub struct Summary {
     pub retries: Vec<Retries>,
     /// Sums that do not agree, and cells that could not be read.
     pub discrepancies: u64,
+    /// Those of them that were not read again, because there were more than a run may verify.
+    pub unverified: u64,
+    /// Sums that moved while they were read: no discrepancies; the next run reads their pages again.
+    pub moved: u64,
+    /// How much of the whole catalogue is verified.
+    pub verified: Verified,
     /// Pages not allowed by robots.
     pub denied_by_robots: u64,
     /// Time of this process, in seconds.

@@ -373,6 +373,7 @@ async fn upsert_populated<T: Populated>(
 pub(crate) async fn upsert_grade_rows(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
+    run: RunId,
     rows: &[Gathered<'_, GradeRow>],
     whole: &[i64],
 ) -> Result<GradeRowsUpserted, StoreError> {
@@ -408,10 +409,11 @@ pub(crate) async fn upsert_grade_rows(
         ("report_url", ColumnType::Text),
     ];
     // A certificate is unique over the whole site. Should two pages of one commit list it, the later one
-    // stands and the other card's sums will disagree.
+    // stands, and that the other card lists it, too, is noted.
     let mut by_cert: HashMap<&str, Row<'_>> = HashMap::with_capacity(rows.len());
+    let mut shared = Vec::new();
     for Gathered { parent, row, .. } in rows {
-        by_cert.insert(
+        let other = by_cert.insert(
             row.cert_number.as_str(),
             Row {
                 cert_number: row.cert_number.as_str(),
@@ -429,7 +431,20 @@ pub(crate) async fn upsert_grade_rows(
                 report_url: &row.report_url,
             },
         );
+        if let Some(other) = other.filter(|other| other.parent != *parent) {
+            shared.push(SharedCertificate {
+                cert_number: row.cert_number.as_str(),
+                card_id: *parent,
+                other_card_id: Some(other.parent),
+            });
+        }
     }
+    shared.extend(by_cert.values().map(|row| SharedCertificate {
+        cert_number: row.cert_number,
+        card_id: row.parent,
+        other_card_id: None,
+    }));
+    note_shared(transaction, dialect, run, &shared).await?;
     let mut rows: Vec<Row<'_>> = by_cert.into_values().collect();
     // One order for all runners: two commits that meet cannot wait for each other in a circle.
     rows.sort_unstable_by_key(|row| row.cert_number);
@@ -489,6 +504,43 @@ pub(crate) struct GradeRowsUpserted {
     pub(crate) counts: RowCounts,
     /// Those that are new, other or gone, by card.
     pub(crate) moved: HashMap<i64, i64>,
+}
+
+/// A certificate that a card's page lists, and the other card of the same commit that lists it, if one does.
+#[derive(Serialize)]
+struct SharedCertificate<'a> {
+    cert_number: &'a str,
+    card_id: i64,
+    other_card_id: Option<i64>,
+}
+
+/// Notes which certificates `run` has seen on the page of another card, before they pass to the card that lists them now.
+async fn note_shared(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+    rows: &[SharedCertificate<'_>],
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO shared_certificates (run_id, cert_number, card_id, other_card_id, seen_at) \
+         SELECT $2, r.cert_number, r.card_id, coalesce(r.other_card_id, stored.card_id), {now} FROM {source} \
+         LEFT JOIN grade_rows AS stored ON r.other_card_id IS NULL AND stored.cert_number = r.cert_number \
+             AND stored.card_id <> r.card_id AND stored.vanished_at IS NULL \
+         WHERE r.other_card_id IS NOT NULL OR EXISTS (SELECT 1 FROM frontier AS page WHERE page.run_id = $2 \
+             AND page.level = 4 AND page.subject_id = stored.card_id AND page.finished_at <= stored.last_seen_at)",
+        now = dialect.now(),
+        source = dialect.rows(&[
+            ("cert_number", ColumnType::Text),
+            ("card_id", ColumnType::Int),
+            ("other_card_id", ColumnType::Int),
+        ]),
+    );
+    let values = [dialect.json_rows(rows), run.into()];
+    transaction.execute_raw(dialect.statement(sql, values)).await?;
+    Ok(())
 }
 
 /// Marks the certificates of `cards` that are not among those `seen`, in one statement: what a card still lists

@@ -23,7 +23,7 @@ use crate::contract::{
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
-use crate::reconcile::{forget_unreadable, record_discrepancies, unreadable_discrepancy};
+use crate::reconcile::{forget_unreadable, record_discrepancies, release_verified, unreadable_discrepancy};
 
 /// Who commits.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +123,7 @@ async fn finish(
     )
     .await?;
     committed.found = add_pages(transaction, dialect, committer.run, &new_pages).await?;
+    release_waiting(transaction, dialect, &accepted, &mut committed).await?;
     record_unreadable(transaction, dialect, committer.run, &accepted).await?;
     let audit: Vec<_> = accepted.iter().flat_map(|one| &one.audit).collect();
     insert_audit(transaction, dialect, committer.origin, &audit).await?;
@@ -396,7 +397,7 @@ async fn write_rows(
     )?;
 
     let gathered: Vec<_> = grade_rows.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_grade_rows(transaction, dialect, &gathered, &whole_cards).await?;
+    let upserted = upsert_grade_rows(transaction, dialect, run, &gathered, &whole_cards).await?;
     committed.rows += upserted.counts;
     moved.extend(
         upserted
@@ -544,6 +545,28 @@ async fn note_readings(
         transaction
             .execute_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
             .await?;
+    }
+    Ok(())
+}
+
+/// Lets the pages be read that were to be verified directly after one of `accepted`.
+async fn release_waiting(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    accepted: &[&Finish],
+    committed: &mut Committed,
+) -> Result<(), StoreError> {
+    let verified: Vec<i64> = accepted
+        .iter()
+        .filter(|one| {
+            let will_be_read = matches!(one.ending, Ending::Retry { .. } | Ending::Released { .. });
+            one.lease.verifications > 0 && !will_be_read
+        })
+        .map(|one| one.lease.page_id)
+        .collect();
+    let released = release_verified(transaction, dialect, &verified).await?;
+    for (found, released) in committed.found.iter_mut().zip(released) {
+        *found += released;
     }
     Ok(())
 }

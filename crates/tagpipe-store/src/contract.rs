@@ -232,7 +232,7 @@ pub struct Committed {
     pub fates: Vec<Fate>,
     /// Rows of the accepted ones.
     pub rows: RowCounts,
-    /// Pages that the accepted ones added to the frontier, by level.
+    /// Pages that the accepted ones added to the frontier, or that waited for one of them to be verified, by level.
     pub found: [u64; 5],
 }
 

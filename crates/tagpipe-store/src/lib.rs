@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod audit_query;
 mod catalogue;
+mod check;
 mod closing;
 mod commit;
 mod connect;
@@ -31,13 +32,14 @@ mod subjects;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use check::{Checked, Finding};
 pub use closing::{Closing, RunEnding};
 pub use connect::{DatabaseUrl, InvalidDatabaseUrl, Store};
 pub use dialect::Dialect;
 pub use error::{ErrorClass, StoreError};
 pub use frontier::Outlook;
 pub use orchestrators::{OrchestratorIdentity, OrchestratorOverview, OrchestratorRecord};
-pub use reconcile::Discrepancy;
+pub use reconcile::{Discrepancy, OpenByVerdict, Verdict, Verified, VerifiedRows};
 pub use runners::{RunnerEnd, RunnerIdentity, RunnerReport, RunnerTotals, RunningRunner};
 pub use runs::{FailedPage, Resumed, RunRecord, RunSeeding, SlowPage};
 pub use subjects::StoredSubject;

@@ -242,7 +242,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn open_discrepancies(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) AS open FROM discrepancies WHERE resolved_at IS NULL";
+        let sql = "SELECT count(*) AS open FROM (SELECT DISTINCT page_key, what FROM discrepancies \
+                   WHERE resolved_at IS NULL AND verdict <> 'moved') AS sums";
         let rows = self.rows(self.dialect.statement(sql, [])).await?;
         let open: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "open"))?;
         Ok(open.unsigned_abs())

@@ -7,7 +7,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
-use tagpipe_store::{Discrepancy, FailedPage, RunEnding, RunnerEnd, StoreError};
+use tagpipe_store::{Discrepancy, FailedPage, RunEnding, RunnerEnd, StoreError, Verdict};
 use tokio::time::{Instant, timeout};
 
 use super::{Part, Pipeline, Start};
@@ -199,6 +199,7 @@ impl Pipeline {
         let totals = self.store.runner_totals(run).await?;
         let failed = self.store.failed_pages(run, LISTED_MAX).await?;
         let retries = self.store.retry_causes(run).await?;
+        let open = self.store.open_by_verdict(run).await?;
         let disagreements = self.store.recorded_disagreements(run, LISTED_MAX).await?;
         Ok(Summary {
             run_id: run,
@@ -217,7 +218,10 @@ impl Pipeline {
                 .into_iter()
                 .map(|(cause, count)| Retries { cause, count })
                 .collect(),
-            discrepancies: self.store.discrepancies_of(run).await?,
+            discrepancies: open.disagree + open.unverified,
+            unverified: open.unverified,
+            moved: open.moved,
+            verified: self.store.verified().await?,
             denied_by_robots: self.store.denied_by_robots(run).await?,
             elapsed_s: own.elapsed_s,
             requests_per_s: own.requests as f64 / own.elapsed_s.max(0.001),
@@ -307,6 +311,9 @@ impl Pipeline {
             left_out: Default::default(),
             retries: Vec::new(),
             discrepancies: 0,
+            unverified: 0,
+            moved: 0,
+            verified: Default::default(),
             denied_by_robots: 0,
             elapsed_s: 0.0,
             requests_per_s: 0.0,
@@ -365,9 +372,15 @@ fn in_words(discrepancy: &Discrepancy) -> String {
         expected,
         expected_by,
         found,
+        verdict,
         ..
     } = discrepancy;
-    format!("{page_key}: {what}: {expected_by} says {expected}, read {found}")
+    let known = match verdict {
+        Verdict::Disagrees => "",
+        Verdict::Moved => "; moved while it was read",
+        Verdict::Unverified => "; not verified",
+    };
+    format!("{page_key}: {what}: {expected_by} says {expected}, read {found}{known}")
 }
 
 /// The entry that tells how a run ended.
@@ -384,7 +397,10 @@ fn ended_entry(summary: &Summary) -> AuditEntry {
 
 fn discrepancy_entry(discrepancy: &Discrepancy) -> AuditEntry {
     AuditEntry {
-        level: AuditLevel::Warning,
+        level: match discrepancy.verdict {
+            Verdict::Moved => AuditLevel::Info,
+            Verdict::Disagrees | Verdict::Unverified => AuditLevel::Warning,
+        },
         kind: AuditKind::Result,
         page_key: Some(discrepancy.page_key.clone()),
         operation: "reconcile".into(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
@@ -444,19 +445,26 @@ impl Pipeline {
         let again = match disagreements.is_empty() {
             true => 0,
             false => {
+                let completed = self
+                    .store
+                    .frontier_counts(run)
+                    .await?
+                    .in_state(PageState::Completed);
+                let reads_max = self.settings.verification.reads_max(completed);
                 persistently(patience, "verify sums", || {
-                    self.store.verify_again(run, &disagreements)
+                    self.store.verify_again(run, &disagreements, reads_max)
                 })
                 .await?
             }
         };
         if again == 0 {
+            let disagreements = self.store.judged(run, disagreements).await?;
             return self.close_run(part, &disagreements).await;
         }
         tracing::info!(
             run,
             pages = again,
-            "{} sums disagree: reading their pages once more",
+            "{} sums disagree: reading their pages again, each after its parent",
             disagreements.len()
         );
         let counts = self.store.frontier_counts(run).await?;

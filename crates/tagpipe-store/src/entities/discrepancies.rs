@@ -22,6 +22,7 @@ pub struct Model {
     pub run_id: i64,
     pub created_at: TimeDateTimeWithTimeZone,
     pub resolved_at: Option<TimeDateTimeWithTimeZone>,
+    pub verdict: String,
 }
 
 /// None: queries that need a join are written as one.

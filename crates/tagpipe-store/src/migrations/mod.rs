@@ -31,6 +31,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0004_reading.sql"),
                 down: include_str!("m0004_reading_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0008_check",
+                up: include_str!("m0008_check.sql"),
+                down: include_str!("m0008_check_down.sql"),
+            }),
         ]
     }
 }

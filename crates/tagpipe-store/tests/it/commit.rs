@@ -699,7 +699,17 @@ async fn unreadable_cells_are_recorded_once(crawl: Crawl) {
         1
     );
     let disagreements = crawl.store.disagreements(crawl.run, 10).await.unwrap();
-    assert!(crawl.store.verify_again(crawl.run, &disagreements).await.unwrap() > 0);
+    assert!(
+        crawl
+            .store
+            .verify_again(crawl.run, &disagreements, 100)
+            .await
+            .unwrap()
+            > 0
+    );
+    let above = crawl.claim_one().await;
+    let rows = PageRows::Cards(vec![card("1", &[("9", 2)])]);
+    crawl.accept(&[complete(&above, rows)]).await;
     let leases = crawl.claim(10).await;
     let again = leases
         .iter()

@@ -268,6 +268,8 @@ async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
         subject_changes: Some(1),
         audited: 0,
         rows_moved: None,
+        doubt: None,
+        verify_after: None,
     };
     assert_eq!(*completed, expected);
     now(completed.finished_at.unwrap());
@@ -351,6 +353,7 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         run_id: crawl.run,
         created_at: now(discrepancy.created_at),
         resolved_at: None,
+        verdict: "disagrees".into(),
     };
     assert_eq!(discrepancy, expected);
 

@@ -10,6 +10,7 @@
 mod harness;
 
 mod audit;
+mod check;
 mod commit;
 mod entities;
 mod errors;

@@ -1,7 +1,8 @@
 //! The sums: each check sees what it is for and nothing else, and what disagrees is read once more.
 
 use tagpipe_core::model::{CategoryRow, PageKind, PageRows, SetRow, YearRow};
-use tagpipe_store::contract::{ChildFate, Ending};
+use tagpipe_store::contract::{ChildFate, Ending, Lease};
+use tagpipe_store::{Discrepancy, Verdict};
 
 use crate::harness::*;
 
@@ -14,6 +15,10 @@ on_both_engines! {
     pages_in_doubt_are_verified_once,
     what_remains_is_recorded_and_later_resolved,
     a_resumed_run_may_verify_what_is_disputed_once_more,
+    what_moved_is_told_apart_from_what_is_missing,
+    no_more_is_verified_than_allowed,
+    a_certificate_of_two_cards_is_in_doubt_until_one_lists_it_no_more,
+    only_a_reading_that_agrees_resolves,
 }
 
 /// Two cards with three certificates, all sums in agreement, all pages completed.
@@ -161,50 +166,58 @@ async fn no_more_than_the_limit_is_listed(crawl: Crawl) {
 
 async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
     read_all(&crawl).await;
-    assert_eq!(crawl.store.verify_again(crawl.run, &[]).await.unwrap(), 0);
+    assert_eq!(crawl.store.verify_again(crawl.run, &[], 100).await.unwrap(), 0);
     crawl.sql("DELETE FROM grade_rows WHERE cert_number = 'B1'").await;
     let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(doubt.len(), 2);
-    // The card's page, and the set's page with the card's row.
-    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2);
-    let leases = crawl.claim(10).await;
-    let read: Vec<_> = leases
-        .iter()
-        .map(|lease| (lease.key.as_str(), lease.verifications, lease.attempt))
-        .collect();
+    // The set's page with the card's row, and directly after it the card's page.
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt, 100).await.unwrap(), 1);
+    let lease = only_one(crawl.claim(10).await);
     assert_eq!(
-        read,
-        [
-            ("grade_rows/baseball/1989/Donruss//Player 2/2/", 1, 2),
-            ("cards/baseball/1989/Donruss/", 1, 2)
-        ]
+        (lease.key.as_str(), lease.verifications, lease.attempt),
+        ("cards/baseball/1989/Donruss/", 1, 2)
     );
-    let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]);
-    let committed = crawl
-        .accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)])
+    let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 3)])]);
+    let committed = crawl.accept(&[complete(&lease, again)]).await;
+    assert_eq!(
+        committed.found,
+        [0, 0, 0, 0, 1],
+        "no page is new, one waited for this one"
+    );
+    let lease = only_one(crawl.claim(10).await);
+    assert_eq!(
+        (
+            lease.key.as_str(),
+            lease.verifications,
+            lease.attempt,
+            lease.expected
+        ),
+        ("grade_rows/baseball/1989/Donruss//Player 2/2/", 1, 2, Some(3)),
+        "what is expected is what the row says now"
+    );
+    crawl.accept(&[complete(&lease, grade_rows(&[]))]).await;
+    crawl
+        .sql("UPDATE cards SET total = 1, counts = '{\"9\": 1}' WHERE number = '2'")
         .await;
-    assert_eq!(
-        committed.found, [0; 5],
-        "its children stand in the frontier already"
-    );
+    crawl.sql("UPDATE cards SET changed_at = first_seen_at").await;
     // Read twice, they say the same: no third time.
     let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(doubt.len(), 2);
-    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 0);
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt, 100).await.unwrap(), 0);
     assert!(crawl.claim(10).await.is_empty());
     let counts = crawl.store.frontier_counts(crawl.run).await.unwrap();
     assert_eq!((counts.open(), counts.all()), (0, 6));
 
     // For a set in doubt it is the set's page and the year's, for a year the year's and the category's.
     for (planted, kinds) in [
-        ("UPDATE sets SET total = 9", [PageKind::Cards, PageKind::Sets]),
+        ("UPDATE sets SET total = 9", [PageKind::Sets, PageKind::Cards]),
         (
             "UPDATE years SET sets_count = 9",
-            [PageKind::Sets, PageKind::Years],
+            [PageKind::Years, PageKind::Sets],
         ),
     ] {
         crawl
-            .sql("UPDATE frontier SET verifications = 0; UPDATE grade_rows SET vanished_at = NULL")
+            .sql("UPDATE frontier SET verifications = 0, doubt = NULL; UPDATE grade_rows SET vanished_at = NULL")
             .await;
         crawl
             .sql("UPDATE sets SET total = 3; UPDATE cards SET total = 2, counts = '{}' WHERE number = '1'")
@@ -219,17 +232,15 @@ async fn pages_in_doubt_are_verified_once(crawl: Crawl) {
         let doubt: Vec<_> = doubt.into_iter().filter(|one| one.expected == "9").collect();
         assert_eq!(doubt.len(), 1, "{planted}");
         assert_eq!(
-            crawl.store.verify_again(crawl.run, &doubt).await.unwrap(),
-            2,
+            crawl.store.verify_again(crawl.run, &doubt, 100).await.unwrap(),
+            1,
             "{planted}"
         );
-        let leases = crawl.claim(10).await;
-        assert_eq!(
-            leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(),
-            kinds,
-            "{planted}"
-        );
-        crawl.accept(&leases.iter().map(skip).collect::<Vec<_>>()).await;
+        for kind in kinds {
+            let lease = only_one(crawl.claim(10).await);
+            assert_eq!(lease.kind, kind, "{planted}");
+            crawl.accept(&[skip(&lease)]).await;
+        }
         crawl
             .sql(
                 "UPDATE frontier SET state = 'completed', finished_at = (SELECT min(last_seen_at) FROM sets)",
@@ -292,12 +303,7 @@ async fn a_resumed_run_may_verify_what_is_disputed_once_more(crawl: Crawl) {
     read_all(&crawl).await;
     crawl.sql("DELETE FROM grade_rows WHERE cert_number = 'B1'").await;
     let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
-    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 2);
-    let leases = crawl.claim(10).await;
-    let again = PageRows::Cards(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])]);
-    crawl
-        .accept(&[complete(&leases[0], grade_rows(&[])), complete(&leases[1], again)])
-        .await;
+    verify(&crawl, &doubt, &[("1", 2), ("2", 1)], &[]).await;
     let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
     assert_eq!(
         crawl.store.allow_verification(crawl.run).await.unwrap(),
@@ -305,15 +311,181 @@ async fn a_resumed_run_may_verify_what_is_disputed_once_more(crawl: Crawl) {
         "nothing is recorded yet"
     );
     crawl.settle(&doubt).await;
-    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 0);
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt, 100).await.unwrap(), 0);
     assert_eq!(
         crawl.store.allow_verification(crawl.run).await.unwrap(),
         1,
         "the page in dispute"
     );
-    assert_eq!(crawl.store.verify_again(crawl.run, &doubt).await.unwrap(), 1);
-    let lease = crawl.claim_one().await;
-    crawl.accept(&[complete(&lease, grade_rows(&["B1"]))]).await;
+    verify(&crawl, &doubt, &[("1", 2), ("2", 1)], &["B1"]).await;
     assert!(disagreements(&crawl).await.is_empty());
     assert_eq!(crawl.settle(&[]).await, 0);
+}
+
+#[track_caller]
+fn only_one(mut leases: Vec<Lease>) -> Lease {
+    assert_eq!(leases.len(), 1, "{leases:?}");
+    leases.pop().unwrap()
+}
+
+/// Verifies `doubt` of one card: its set's page shows these cards with so many copies at grade 9, its own page then
+/// these certificates.
+async fn verify(crawl: &Crawl, doubt: &[Discrepancy], cards: &[(&str, u64)], certificates: &[&str]) {
+    assert_eq!(crawl.store.verify_again(crawl.run, doubt, 100).await.unwrap(), 1);
+    let lease = only_one(crawl.claim(10).await);
+    let cards = cards
+        .iter()
+        .map(|(number, copies)| card(number, &[("9", *copies)]));
+    crawl
+        .accept(&[complete(&lease, PageRows::Cards(cards.collect()))])
+        .await;
+    let lease = only_one(crawl.claim(10).await);
+    crawl.accept(&[complete(&lease, grade_rows(certificates))]).await;
+}
+
+async fn of_card_2(crawl: &Crawl) -> Vec<Discrepancy> {
+    let mut all = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    all.retain(|one| one.what == "certificates");
+    crawl.store.judged(crawl.run, all).await.unwrap()
+}
+
+async fn what_moved_is_told_apart_from_what_is_missing(crawl: Crawl) {
+    crawl
+        .read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 1)])])
+        .await;
+    crawl.read(grade_rows(&["A1", "A2"])).await;
+    // It has grown since its set was read.
+    crawl.read(grade_rows(&["B1", "B2"])).await;
+    let doubt = of_card_2(&crawl).await;
+    assert_eq!(doubt[0].verdict, Verdict::Unverified);
+    // Again between the two readings: a surplus beside other numbers is movement.
+    verify(&crawl, &doubt, &[("1", 2), ("2", 2)], &["B1", "B2", "B3"]).await;
+    let doubt = of_card_2(&crawl).await;
+    assert_eq!(doubt[0].verdict, Verdict::Moved);
+    // A lack that was not there before is looked at once more; one that stays beside other numbers is a lack.
+    verify(&crawl, &doubt, &[("1", 2), ("2", 4)], &["B1", "B2", "B3"]).await;
+    let doubt = of_card_2(&crawl).await;
+    assert_eq!(doubt[0].verdict, Verdict::Moved);
+    verify(&crawl, &doubt, &[("1", 2), ("2", 5)], &["B1", "B2", "B3", "B4"]).await;
+    let doubt = of_card_2(&crawl).await;
+    assert_eq!(doubt[0].verdict, Verdict::Disagrees, "{doubt:?}");
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt, 100).await.unwrap(), 0);
+    assert_eq!(crawl.settle(&doubt).await, 1);
+
+    // What moved is recorded, is no discrepancy, and is not verified.
+    let moved: Vec<_> = doubt
+        .into_iter()
+        .map(|one| Discrepancy {
+            verdict: Verdict::Moved,
+            ..one
+        })
+        .collect();
+    assert_eq!(crawl.settle(&moved).await, 0);
+    assert_eq!(crawl.store.open_by_verdict(crawl.run).await.unwrap().moved, 1);
+    let verified = crawl.store.verified().await.unwrap();
+    assert_eq!((verified.cards.of, verified.sets.of), (2, 1));
+    assert_eq!(
+        crawl
+            .count("cards WHERE number = '2' AND verified_at IS NOT NULL")
+            .await,
+        0
+    );
+}
+
+async fn no_more_is_verified_than_allowed(crawl: Crawl) {
+    crawl.read_down_to(cards(3)).await;
+    for lease in crawl.claim(3).await {
+        crawl.accept(&[complete(&lease, grade_rows(&[]))]).await;
+    }
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    for (allowed, read) in [(0, 0), (1, 0), (3, 3)] {
+        let first = crawl
+            .store
+            .verify_again(crawl.run, &doubt, allowed)
+            .await
+            .unwrap();
+        assert_eq!(first, u64::from(read > 0), "the set's page first");
+    }
+    let lease = only_one(crawl.claim(10).await);
+    crawl.accept(&[complete(&lease, PageRows::Cards(cards(3)))]).await;
+    let leases = crawl.claim(10).await;
+    assert_eq!(leases.len(), 2, "one of three is left over");
+    for lease in &leases {
+        crawl.accept(&[complete(lease, grade_rows(&[]))]).await;
+    }
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(crawl.store.verify_again(crawl.run, &doubt, 3).await.unwrap(), 0);
+    let judged = crawl.store.judged(crawl.run, doubt).await.unwrap();
+    let of = |verdict| {
+        judged
+            .iter()
+            .filter(|one| one.what == "certificates" && one.verdict == verdict)
+            .count()
+    };
+    assert_eq!(
+        (of(Verdict::Disagrees), of(Verdict::Unverified)),
+        (2, 1),
+        "{judged:#?}"
+    );
+    crawl.settle(&judged).await;
+    assert_eq!(
+        crawl.store.open_by_verdict(crawl.run).await.unwrap().unverified,
+        2
+    );
+}
+
+async fn a_certificate_of_two_cards_is_in_doubt_until_one_lists_it_no_more(crawl: Crawl) {
+    crawl
+        .read_down_to(vec![card("1", &[("9", 2)]), card("2", &[("9", 2)])])
+        .await;
+    let leases = crawl.claim(2).await;
+    // In one commit and in two.
+    crawl
+        .accept(&[
+            complete(&leases[0], grade_rows(&["A1", "X1"])),
+            complete(&leases[1], grade_rows(&["B1", "X1"])),
+        ])
+        .await;
+    let mut doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    doubt.retain(|one| one.what == "certificate X1");
+    assert_eq!(doubt.len(), 1);
+    assert!(doubt[0].page_key.contains("Player 1"), "{doubt:?}");
+    assert_eq!(doubt[0].found, "it on Donruss #2 Player 2, too");
+    verify(&crawl, &doubt, &[("1", 2), ("2", 2)], &["A1", "X1"]).await;
+    let mut doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    doubt.retain(|one| one.what == "certificate X1");
+    assert!(
+        doubt[0].page_key.contains("Player 2"),
+        "now it is the other one: {doubt:?}"
+    );
+    let found = crawl.store.check(10).await.unwrap();
+    let shared = found
+        .iter()
+        .find(|one| one.check == "certificates_on_two_cards")
+        .unwrap();
+    assert_eq!(shared.found, 1);
+    assert_eq!(shared.examples[0].what, "certificate X1 is on Player 2 #2, too");
+    assert_eq!(shared.examples[0].place, "Baseball 1989 Donruss #1 Player 1");
+    // It had moved: the other card lists it no more.
+    verify(&crawl, &doubt, &[("1", 2), ("2", 1)], &["B1"]).await;
+    assert!(disagreements(&crawl).await.iter().all(|one| one[0] != "card"));
+    let found = crawl.store.check(10).await.unwrap();
+    let shared = found
+        .iter()
+        .find(|one| one.check == "certificates_on_two_cards")
+        .unwrap();
+    assert_eq!(shared.found, 0);
+}
+
+async fn only_a_reading_that_agrees_resolves(mut crawl: Crawl) {
+    for (certificates, open) in [(&["A1"][..], 2), (&["A1"], 2), (&["A1", "A2"], 0)] {
+        crawl.read_down_to(vec![card("1", &[("9", 2)])]).await;
+        crawl.read(grade_rows(certificates)).await;
+        let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+        crawl.settle(&doubt).await;
+        assert_eq!(crawl.store.open_discrepancies().await.unwrap(), open);
+        crawl.next_run().await;
+    }
+    assert_eq!(crawl.count("discrepancies").await, 4);
+    assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 0);
 }

@@ -29,6 +29,19 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  tagpipe check
+  tagpipe check --limit 100                      name more of what is wrong
+  tagpipe check --json | jq '.checks[] | select(.found > 0)'
+
+Nothing is written and nothing is asked of the site. Exit codes: 0 it holds together, 4 it does not")]
+pub(crate) struct CheckArguments {
+    /// Most findings named of each check; all are counted
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   tagpipe audit --since 1h
   tagpipe audit --run 12 --level WARNING
   tagpipe errors --runner runner_1 --json

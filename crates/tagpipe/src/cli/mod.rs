@@ -13,7 +13,7 @@ mod orchestrate;
 mod run;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
-pub(crate) use inspect::{AuditArguments, RetryArguments, RunsArguments, StatusArguments};
+pub(crate) use inspect::{AuditArguments, CheckArguments, RetryArguments, RunsArguments, StatusArguments};
 pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
     CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, RunArguments, RunCommand,
@@ -124,6 +124,8 @@ pub(crate) enum Command {
     Plan(Box<PlanArguments>),
     /// List the runs of the database
     Runs(RunsArguments),
+    /// Check that what is stored holds together: sums, certificates, grades, ranks, runs
+    Check(CheckArguments),
     /// Show the audit trail, newest entries first
     Audit(AuditArguments),
     /// Show what failed: the audit trail from ERROR up

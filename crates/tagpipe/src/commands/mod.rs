@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod demo;

@@ -11,7 +11,7 @@ use super::signals::wait_for_signal;
 use crate::cli::{GlobalArguments, StatusArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, cut, duration, harmless, print, print_json, width};
-use crate::report::{WayOn, at_work, brake_in_words, brief, command_to_go_on, grouped};
+use crate::report::{WayOn, at_work, brake_in_words, brief, command_to_go_on, grouped, verified_in_words};
 
 /// Shows the state of the database, once or again and again.
 pub(crate) async fn status(global: &GlobalArguments, arguments: &StatusArguments) -> Result<Exit, Failure> {
@@ -53,11 +53,15 @@ fn in_words(status: &Status, global: &GlobalArguments) -> String {
         }
         Some(_) => {}
     }
+    if status.newest.is_some() {
+        text.push_str(&verified_in_words(&status.verified));
+        text.push('\n');
+    }
     if status.open_discrepancies > 0 {
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
-            "{} sums do not agree; see the table `discrepancies`",
+            "{} sums do not agree; `tagpipe check` names them",
             grouped(status.open_discrepancies)
         );
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use tagpipe_engine::{LeftOutSummary, LevelSummary, RunEnd, Summary};
-use tagpipe_store::DatabaseUrl;
+use tagpipe_store::{DatabaseUrl, Verified, VerifiedRows};
 
 use super::runners::parts;
 use crate::cli::GlobalArguments;
@@ -124,6 +124,7 @@ fn write_table(
     if summary.runners.len() > 1 {
         write!(text, "\n{}\n", parts(&summary.runners, width()))?;
     }
+    writeln!(text, "{}", verified_in_words(&summary.verified))?;
     write_details(text, summary)?;
     writeln!(text, "run {}: {}", summary.run_id, ending(summary))?;
     if !summary.dry_run {
@@ -230,6 +231,21 @@ fn write_details(text: &mut String, summary: &Summary) -> std::fmt::Result {
     Ok(())
 }
 
+/// How much of the catalogue is verified, and since when.
+pub(crate) fn verified_in_words(verified: &Verified) -> String {
+    let of = |rows: &VerifiedRows| format!("{} of {}", grouped(rows.verified), grouped(rows.of));
+    let oldest = [&verified.sets, &verified.cards]
+        .iter()
+        .filter_map(|rows| rows.oldest_at.as_deref())
+        .min();
+    let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+    format!(
+        "verified: {} sets, {} cards{since}",
+        of(&verified.sets),
+        of(&verified.cards)
+    )
+}
+
 /// What was not read, and how sure it is that nothing was missed.
 fn left_out_in_words(left_out: &LeftOutSummary) -> String {
     let mut words = format!(
@@ -250,11 +266,19 @@ fn left_out_in_words(left_out: &LeftOutSummary) -> String {
 fn ending(summary: &Summary) -> String {
     match &summary.end {
         RunEnd::Reconciled if summary.pages(|level| level.pages) == 0 => "nothing to do".to_owned(),
+        RunEnd::Reconciled if summary.moved > 0 => format!(
+            "reconciled: everything was read and the sums agree, but for {} that moved while they were read",
+            grouped(summary.moved)
+        ),
         RunEnd::Reconciled => "reconciled: everything was read and the sums agree".to_owned(),
         RunEnd::PagesFailed => "finished, but some pages could not be read".to_owned(),
         RunEnd::Disputed => {
+            let unverified = match summary.unverified {
+                0 => String::new(),
+                some => format!(", {} of them not verified", grouped(some)),
+            };
             format!(
-                "disputed: everything was read, but {} sums do not agree",
+                "disputed: everything was read, but {} sums do not agree{unverified}; `tagpipe check` tells more",
                 grouped(summary.discrepancies)
             )
         }

@@ -9,7 +9,8 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{
-    Budget, Config, FetchMode, Freshness, RunSettings, generated_runner_id, is_stand_in, stand_in_pace,
+    Budget, Config, FetchMode, Freshness, RunSettings, Verification, generated_runner_id, is_stand_in,
+    stand_in_pace,
 };
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
@@ -58,6 +59,9 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
                 .map(|_| time(merged, "max_age"))
                 .transpose()?,
             audit_share: fraction(merged, "audit_share", 0.0..=1.0)?,
+        },
+        verification: Verification {
+            share: fraction(merged, "verify_share", 0.0..=1.0)?,
         },
         budget: Budget {
             max_pages: parsed::<u64>(merged, "max_pages")?

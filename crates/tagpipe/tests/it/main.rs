@@ -12,6 +12,7 @@ mod frontier_history;
 mod harness;
 mod help;
 mod looking;
+mod losses;
 mod options;
 mod orchestrate;
 mod pace;

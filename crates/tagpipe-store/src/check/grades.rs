@@ -1,0 +1,52 @@
+//! Grades stand on the scale of the profile that read them.
+
+use super::Check;
+use super::place::Subject;
+use crate::dialect::Dialect;
+
+const ADVICE: &str = "has the site a new grade, or has a column moved? `tagpipe probe` shows a page, `tagpipe profile check` the scale";
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "grades_of_certificates",
+        holds: "a certificate's grade is on the scale, with the number that the scale gives it",
+        advice: ADVICE,
+        sql: certificates,
+    },
+    Check {
+        name: "grades_of_populations",
+        holds: "a population is counted by grades of the scale, and no count is below zero",
+        advice: ADVICE,
+        sql: populations,
+    },
+];
+
+fn certificates(_: Dialect) -> String {
+    let findings = "SELECT grade_rows.card_id AS subject_id, grade_rows.cert_number, grade_rows.grade_text, \
+             CASE WHEN scale.code IS NULL THEN 'is not on the scale' ELSE 'has another number on the scale' END AS how \
+         FROM grade_rows LEFT JOIN grade_scale AS scale ON scale.code = grade_rows.grade_code \
+         WHERE grade_rows.vanished_at IS NULL \
+             AND (scale.code IS NULL OR scale.grade IS DISTINCT FROM grade_rows.grade)";
+    Subject::Card.named(
+        findings,
+        "'certificate ' || found.cert_number || ': ' || found.grade_text || ' ' || found.how",
+    )
+}
+
+fn populations(_: Dialect) -> String {
+    let of = |subject: Subject, view: &str, id: &str| {
+        let findings = format!(
+            "SELECT {id} AS subject_id, grade_code, copies FROM {view} \
+             WHERE copies < 0 OR grade_code NOT IN (SELECT code FROM grade_scale)"
+        );
+        subject.named(
+            &findings,
+            "CAST(found.copies AS text) || ' copies at grade ' || found.grade_code",
+        )
+    };
+    format!(
+        "{} UNION ALL {}",
+        of(Subject::Set, "set_population", "set_id"),
+        of(Subject::Card, "card_population", "card_id")
+    )
+}

@@ -1,0 +1,269 @@
+//! What must hold of a database: each thing that can be wrong is planted alone, and found by name.
+
+use tagpipe_core::lifecycle::RunState;
+use tagpipe_core::model::PageRows;
+use tagpipe_store::audit::AuditOrigin;
+use tagpipe_store::{Checked, RunEnding};
+
+use crate::harness::*;
+
+on_both_engines! {
+    what_was_read_holds_together,
+    each_wrong_thing_is_found_and_named,
+    what_is_due_is_not_wrong,
+    all_findings_are_counted_and_some_named,
+}
+
+/// Certificates of one card in the order of their rank.
+fn ranked(certs: &[&str]) -> PageRows {
+    let row = |(place, cert): (u64, &&str)| {
+        let mut row = grade_row(cert);
+        let place = Some(place);
+        (row.rank, row.rank_by_grade, row.chronology) = (place, place, place);
+        row
+    };
+    PageRows::GradeRows((1..).zip(certs).map(row).collect())
+}
+
+/// Two cards with four certificates, everything in agreement, and the run at its end.
+async fn read_all(crawl: &Crawl) {
+    let scale = [("9".into(), Some(9.0), "MINT".into())];
+    crawl.store.set_grade_scale(&scale).await.unwrap();
+    crawl
+        .read_down_to(vec![card("1", &[("9", 3)]), card("2", &[("9", 1)])])
+        .await;
+    crawl.read(ranked(&["C0000001", "C0000002", "C0000003"])).await;
+    crawl.read(ranked(&["D0000009"])).await;
+    crawl.settle(&[]).await;
+    let levels = ["categories", "years", "sets", "cards", "grade_rows"]
+        .iter()
+        .zip([1, 1, 1, 1, 2])
+        .map(|(level, completed)| {
+            serde_json::json!({ "level": level, "completed": completed, "unchanged": 0, "failed": 0, "skipped": 0 })
+        })
+        .collect::<Vec<_>>();
+    let ending = RunEnding {
+        state: RunState::Reconciled,
+        summary: &serde_json::json!({ "levels": levels }),
+        origin: AuditOrigin {
+            run: Some(crawl.run),
+            runner_id: "runner_1",
+        },
+        entries: &[],
+    };
+    let me = &crawl.me.instance;
+    assert!(crawl.store.close_run(crawl.run, me, &ending).await.unwrap());
+}
+
+async fn wrong(crawl: &Crawl) -> Vec<Checked> {
+    let mut checks = crawl.store.check(10).await.unwrap();
+    checks.retain(|check| check.found > 0);
+    checks
+}
+
+async fn what_was_read_holds_together(crawl: Crawl) {
+    read_all(&crawl).await;
+    assert_eq!(wrong(&crawl).await, []);
+    assert!(crawl.store.check(10).await.unwrap().len() > 15);
+}
+
+/// What is planted, how it is undone, and the checks that find it, with words of the finding.
+type Plant = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const PLANTS: &[Plant] = &[
+    (
+        "UPDATE years SET sets_count = 2",
+        "UPDATE years SET sets_count = 1",
+        &[("year_sums", "Baseball 1989: sets: 2 promised, 1 stored")],
+    ),
+    (
+        "UPDATE years SET items_count = 3",
+        "UPDATE years SET items_count = 2",
+        &[("year_sums", "Baseball 1989: cards: 3 promised, 2 stored")],
+    ),
+    (
+        "UPDATE sets SET counts = '{\"9\": 3, \"8\": 1}'",
+        "UPDATE sets SET counts = '{\"9\": 4}'",
+        &[
+            (
+                "set_sums",
+                "Baseball 1989 Donruss: copies at grade 9: 3 promised, 4 stored",
+            ),
+            ("grades_of_populations", "1 copies at grade 8"),
+        ],
+    ),
+    (
+        "UPDATE sets SET total = 5",
+        "UPDATE sets SET total = 4",
+        &[
+            ("year_sums", "graded copies: 4 promised, 5 stored"),
+            ("set_sums", "Baseball 1989 Donruss: copies: 5 promised, 4 stored"),
+            ("row_sums", "the total is 5, its grades sum up to 4"),
+        ],
+    ),
+    // A row that was dropped, in the middle and at the end.
+    (
+        "UPDATE grade_rows SET vanished_at = last_seen_at WHERE cert_number = 'C0000002'",
+        "UPDATE grade_rows SET vanished_at = NULL",
+        &[
+            (
+                "card_sums",
+                "Baseball 1989 Donruss #1 Player 1: certificates: 3 promised, 2 stored",
+            ),
+            (
+                "ranks",
+                "Baseball 1989 Donruss #1 Player 1: 2 different places of 2, the last is 3; at certificate C0000003",
+            ),
+            ("ranks_by_grade", "at certificate C0000003"),
+            ("chronology", "at certificate C0000003"),
+        ],
+    ),
+    (
+        "UPDATE grade_rows SET vanished_at = last_seen_at WHERE cert_number = 'C0000003'",
+        "UPDATE grade_rows SET vanished_at = NULL",
+        &[("card_sums", "#1 Player 1: certificates: 3 promised, 2 stored")],
+    ),
+    (
+        "UPDATE grade_rows SET rank = 2 WHERE cert_number = 'C0000003'",
+        "UPDATE grade_rows SET rank = 3 WHERE cert_number = 'C0000003'",
+        &[(
+            "ranks",
+            "#1 Player 1: 2 different places of 3, the last is 2; at certificate C0000002",
+        )],
+    ),
+    // Two spellings of one certificate.
+    (
+        "UPDATE grade_rows SET cert_number = 'c 000009' WHERE cert_number = 'C0000003'; \
+         UPDATE grade_rows SET cert_number = 'C9' WHERE cert_number = 'D0000009'",
+        "UPDATE grade_rows SET cert_number = 'C0000003' WHERE cert_number = 'c 000009'; \
+         UPDATE grade_rows SET cert_number = 'D0000009' WHERE cert_number = 'C9'",
+        &[(
+            "certificates_spelled_alike",
+            "certificate C9: 2 spellings, up to c 000009",
+        )],
+    ),
+    // Swapped columns.
+    (
+        "UPDATE grade_rows SET grade = 8.5 WHERE cert_number = 'D0000009'",
+        "UPDATE grade_rows SET grade = 9",
+        &[(
+            "grades_of_certificates",
+            "#2 Player 2: certificate D0000009: 9 MINT (900) has another number",
+        )],
+    ),
+    (
+        "UPDATE grade_rows SET grade_code = '7' WHERE cert_number = 'D0000009'",
+        "UPDATE grade_rows SET grade_code = '9'",
+        &[
+            (
+                "card_sums",
+                "#2 Player 2: certificates at grade 9: 1 promised, 0 stored",
+            ),
+            (
+                "grades_of_certificates",
+                "certificate D0000009: 9 MINT (900) is not on the scale",
+            ),
+        ],
+    ),
+    (
+        "UPDATE grade_rows SET report_url = '' WHERE cert_number = 'D0000009'",
+        "UPDATE grade_rows SET report_url = '/card/D0000009' WHERE cert_number = 'D0000009'",
+        &[("empty_values", "certificate D0000009: no address of its report")],
+    ),
+    (
+        "INSERT INTO population_history (subject, subject_id, observed_at, run_id, counts, total) \
+         SELECT 'card', 4711, started_at, id, '{}', 0 FROM runs",
+        "DELETE FROM population_history WHERE subject_id = 4711",
+        &[("orphans", "history of a card 4711: belongs to nothing")],
+    ),
+    (
+        "UPDATE frontier SET state = 'available' WHERE page_key LIKE 'grade_rows/%/Player 2/2/'",
+        "UPDATE frontier SET state = 'completed'",
+        &[
+            (
+                "ended_runs",
+                "reconciled, but available: grade_rows/baseball/1989/Donruss//Player 2/2/ (1 pages)",
+            ),
+            (
+                "summaries",
+                "grade_rows completed: its summary says 2, its frontier 1",
+            ),
+        ],
+    ),
+    (
+        "UPDATE frontier SET subject_id = 4711 WHERE page_key LIKE 'grade_rows/%/Player 2/2/'",
+        "UPDATE frontier SET subject_id = (SELECT max(id) FROM cards) WHERE subject_id = 4711",
+        &[(
+            "frontier",
+            "Player 2/2/: run 1: completed without the row it belongs to",
+        )],
+    ),
+    (
+        "INSERT INTO discrepancies (subject, subject_id, page_key, what, expected, expected_by, found, run_id, created_at) \
+         SELECT 'card', 1, 'grade_rows/x', 'certificates', '3', 'the set''s page', '2', id, started_at FROM runs",
+        "DELETE FROM discrepancies",
+        &[
+            ("ended_runs", "reconciled, but 1 of its discrepancies are open"),
+            (
+                "discrepancies",
+                "grade_rows/x: certificates: the set's page says 3, read 2 in run 1",
+            ),
+        ],
+    ),
+];
+
+async fn each_wrong_thing_is_found_and_named(crawl: Crawl) {
+    read_all(&crawl).await;
+    for (planted, undone, expected) in PLANTS {
+        crawl.sql(planted).await;
+        let found = wrong(&crawl).await;
+        let names: Vec<_> = found.iter().map(|check| check.check).collect();
+        let expected_names: Vec<_> = expected.iter().map(|(check, _)| *check).collect();
+        let mut sorted = expected_names.clone();
+        sorted.sort_by_key(|name| names.iter().position(|found| found == name));
+        assert_eq!(names, sorted, "{planted}\n{found:#?}");
+        for (check, words) in *expected {
+            let examples = &found.iter().find(|one| one.check == *check).unwrap().examples;
+            assert!(
+                examples
+                    .iter()
+                    .any(|one| format!("{}: {}", one.place, one.what).contains(words)),
+                "{planted}: {words}\n{examples:#?}"
+            );
+        }
+        crawl.sql(undone).await;
+        assert_eq!(wrong(&crawl).await, [], "{undone}");
+    }
+}
+
+/// A row that has changed since the page below it was read is not wrong: the next run reads it.
+async fn what_is_due_is_not_wrong(mut crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.next_run().await;
+    crawl
+        .read_down_to(vec![card("1", &[("9", 4)]), card("2", &[("9", 1)])])
+        .await;
+    assert_eq!(wrong(&crawl).await, []);
+    crawl.read(ranked(&["C0000001", "C0000002", "C0000003"])).await;
+    let found = wrong(&crawl).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].check, "card_sums");
+}
+
+async fn all_findings_are_counted_and_some_named(crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.sql("UPDATE grade_rows SET grade_code = '7'").await;
+    for limit in [0, 2, 3, 10] {
+        let checks = crawl.store.check(limit).await.unwrap();
+        let found = checks
+            .iter()
+            .find(|check| check.check == "grades_of_certificates")
+            .unwrap();
+        assert_eq!(found.found, 4);
+        assert_eq!(found.examples.len(), (limit as usize).min(4));
+    }
+}
