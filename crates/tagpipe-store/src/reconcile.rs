@@ -114,7 +114,7 @@ const CHECKS: &[Check] = &[
         sql: "SELECT page.page_key, cards.id AS subject_id, 'certificates' AS what, cards.total AS expected, \
                   (SELECT count(*) FROM grade_rows WHERE grade_rows.card_id = cards.id \
                    AND grade_rows.vanished_at IS NULL) AS found \
-              FROM frontier AS page JOIN cards ON cards.id = page.subject_id \
+              FROM frontier AS page JOIN cards ON cards.id = page.subject_id AND cards.vanished_at IS NULL \
               WHERE page.run_id = $1 AND page.level = 4 AND page.state = 'completed'",
     },
     Check {

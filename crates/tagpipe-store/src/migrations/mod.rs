@@ -31,6 +31,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0004_reading.sql"),
                 down: include_str!("m0004_reading_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0006_history",
+                up: include_str!("m0006_history.sql"),
+                down: include_str!("m0006_history_down.sql"),
+            }),
         ]
     }
 }
