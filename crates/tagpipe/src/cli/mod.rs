@@ -13,7 +13,9 @@ mod orchestrate;
 mod run;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
-pub(crate) use inspect::{AuditArguments, RetryArguments, RunsArguments, StatusArguments};
+pub(crate) use inspect::{
+    AuditArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, StatusArguments,
+};
 pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
     CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, RunArguments, RunCommand,
@@ -123,6 +125,8 @@ pub(crate) enum Command {
     Plan(Box<PlanArguments>),
     /// List the runs of the database
     Runs(RunsArguments),
+    /// Show what changed between two times or runs: certificates, populations, sets and cards
+    Diff(Box<DiffArguments>),
     /// Show the audit trail, newest entries first
     Audit(AuditArguments),
     /// Show what failed: the audit trail from ERROR up
