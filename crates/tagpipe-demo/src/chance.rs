@@ -26,6 +26,7 @@ pub(crate) enum Purpose {
     DocumentFault,
     DataFault,
     Latency,
+    Upheaval,
 }
 
 /// The outcome of one draw: 64 well-mixed bits, from which numbers are taken and further draws derived.

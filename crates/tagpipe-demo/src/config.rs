@@ -138,6 +138,9 @@ pub struct DemoConfig {
     pub epoch: u32,
     /// Share of the cards whose population moves in a week, 0 to 1.
     pub churn: f64,
+    /// Share of the sets, cards and certificates that a week treats otherwise, 0 to 1: sets and cards that are not listed,
+    /// cards under another name, certificates that are not shown or stand on the next card.
+    pub upheaval: f64,
     /// Every page answers 429.
     pub refuse_all: bool,
     /// Every page is a captcha.
@@ -161,6 +164,7 @@ impl Default for DemoConfig {
             record_requests: true,
             epoch: 0,
             churn: 0.02,
+            upheaval: 0.0,
             refuse_all: false,
             captcha: false,
             compress: false,
@@ -176,6 +180,7 @@ impl DemoConfig {
             hostile: self.hostile,
             epoch: self.epoch,
             churn: self.churn,
+            upheaval: self.upheaval,
         }
     }
 }

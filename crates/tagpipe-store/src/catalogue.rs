@@ -52,6 +52,16 @@ impl Upserted {
 /// What makes a row of the report storable: its natural key among its siblings.
 pub(crate) trait NaturalKey {
     fn natural_key(&self) -> String;
+
+    /// What tells it from its siblings even under another name, as [`crate::listing::Listed::mark`] has it.
+    fn mark(&self) -> String {
+        String::new()
+    }
+
+    /// What a new name changes, in the order of [`crate::listing::Listed::names`].
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl NaturalKey for CategoryRow {
@@ -70,11 +80,26 @@ impl NaturalKey for SetRow {
     fn natural_key(&self) -> String {
         bounded_key(&[&self.brand, &self.name])
     }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.brand.clone(), self.name.clone()]
+    }
 }
 
 impl NaturalKey for CardRow {
     fn natural_key(&self) -> String {
         bounded_key(&[&self.number, &self.name, &self.variation])
+    }
+
+    fn mark(&self) -> String {
+        if self.number.is_empty() {
+            return String::new();
+        }
+        format!("{}/{}", self.number, self.variation)
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.name.clone(), self.variation.clone()]
     }
 }
 
@@ -82,6 +107,7 @@ impl NaturalKey for CardRow {
 pub(crate) async fn upsert_categories(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
+    run: RunId,
     rows: &[Gathered<'_, CategoryRow>],
 ) -> Result<Upserted, StoreError> {
     #[derive(Serialize)]
@@ -101,12 +127,12 @@ pub(crate) async fn upsert_categories(
         url: gathered.url,
     });
     let sql = format!(
-        "INSERT INTO categories AS stored (name_key, name, url, first_seen_at, changed_at, last_seen_at) \
-         SELECT r.natural_key, r.name, r.url, {now}, {now}, {now} FROM {source} WHERE true \
+        "INSERT INTO categories AS stored (name_key, name, url, first_seen_at, changed_at, last_seen_at, seen_by_run) \
+         SELECT r.natural_key, r.name, r.url, {now}, {now}, {now}, $2 FROM {source} WHERE true \
          ON CONFLICT (name_key) DO UPDATE SET name = excluded.name, url = excluded.url, \
              changed_at = CASE WHEN stored.name <> excluded.name OR stored.url <> excluded.url \
-                 THEN {seen} ELSE stored.changed_at END, \
-             last_seen_at = {seen} \
+                 OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
              CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
@@ -114,13 +140,14 @@ pub(crate) async fn upsert_categories(
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    upsert(transaction, dialect, &sql, &rows).await
+    upsert(transaction, dialect, run, &sql, &rows).await
 }
 
 /// Years of categories.
 pub(crate) async fn upsert_years(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
+    run: RunId,
     rows: &[Gathered<'_, YearRow>],
 ) -> Result<Upserted, StoreError> {
     #[derive(Serialize)]
@@ -153,14 +180,14 @@ pub(crate) async fn upsert_years(
     });
     let sql = format!(
         "INSERT INTO years AS stored (category_id, natural_key, year, sets_count, items_count, graded_count, url, \
-             first_seen_at, changed_at, last_seen_at) \
-         SELECT r.parent, r.natural_key, r.year, r.sets_count, r.items_count, r.graded_count, r.url, {now}, {now}, {now} \
+             first_seen_at, changed_at, last_seen_at, seen_by_run) \
+         SELECT r.parent, r.natural_key, r.year, r.sets_count, r.items_count, r.graded_count, r.url, {now}, {now}, {now}, $2 \
          FROM {source} WHERE true \
          ON CONFLICT (category_id, natural_key) DO UPDATE SET sets_count = excluded.sets_count, \
              items_count = excluded.items_count, graded_count = excluded.graded_count, url = excluded.url, \
              changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
-             changed_at = CASE WHEN {differs} THEN {seen} ELSE stored.changed_at END, \
-             last_seen_at = {seen} \
+             changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         differs = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
@@ -170,7 +197,7 @@ pub(crate) async fn upsert_years(
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    upsert(transaction, dialect, &sql, &rows).await
+    upsert(transaction, dialect, run, &sql, &rows).await
 }
 
 /// How long ago the page of a row was read whole, if the row has shown the same since: an expression over the row.
@@ -329,12 +356,12 @@ async fn upsert_populated<T: Populated>(
     } = table;
     let names = || columns.iter().map(|(column, _)| *column);
     let sql = format!(
-        "INSERT INTO {name} AS stored ({stored}, first_seen_at, changed_at, last_seen_at) \
-         SELECT {given}, {now}, {now}, {now} FROM {source} WHERE true \
+        "INSERT INTO {name} AS stored ({stored}, first_seen_at, changed_at, last_seen_at, seen_by_run) \
+         SELECT {given}, {now}, {now}, {now}, $2 FROM {source} WHERE true \
          ON CONFLICT ({parent}, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
              total = excluded.total, changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
-             changed_at = CASE WHEN {differs} THEN {seen} ELSE stored.changed_at END, \
-             last_seen_at = {seen} \
+             changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
+             last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, {parent} AS parent, natural_key, changes, {read_age} AS read_age_us, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         stored = names()
@@ -351,7 +378,7 @@ async fn upsert_populated<T: Populated>(
         seen = dialect.seen(),
         source = dialect.rows(columns),
     );
-    let upserted = upsert(transaction, dialect, &sql, rows).await?;
+    let upserted = upsert(transaction, dialect, run, &sql, rows).await?;
     let populations: Vec<_> = rows
         .iter()
         .filter_map(|row| {
@@ -463,14 +490,14 @@ pub(crate) async fn upsert_grade_rows(
         "report_url",
     ];
     let sql = format!(
-        "INSERT INTO grade_rows AS stored (cert_number, {columns}, first_seen_at, changed_at, last_seen_at) \
+        "INSERT INTO grade_rows AS stored (cert_number, {columns}, first_seen_at, changed_at, last_seen_at, seen_by_run) \
          SELECT r.cert_number, r.parent, r.rank, r.grade_text, r.grade, r.grade_label, r.grade_code, r.score, \
-             r.rank_by_grade, r.chronology, r.chron_by_grade, r.completed_on, r.report_url, {now}, {now}, {now} \
+             r.rank_by_grade, r.chronology, r.chron_by_grade, r.completed_on, r.report_url, {now}, {now}, {now}, $2 \
          FROM {source} WHERE true \
          ON CONFLICT (cert_number) DO UPDATE SET {assignments}, vanished_at = NULL, \
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL \
                  THEN {seen} ELSE stored.changed_at END, \
-             last_seen_at = {seen} \
+             last_seen_at = {seen}, seen_by_run = excluded.seen_by_run \
          RETURNING card_id, first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         columns = VALUES.join(", "),
         assignments = VALUES.map(|name| format!("{name} = excluded.{name}")).join(", "),
@@ -483,7 +510,7 @@ pub(crate) async fn upsert_grade_rows(
     );
     let mut upserted = GradeRowsUpserted::default();
     if !rows.is_empty() {
-        let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
+        let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
         for row in transaction.query_all_raw(statement).await? {
             if count_upserted(&mut upserted.counts, &row)? {
                 *upserted.moved.entry(row.try_get("", "card_id")?).or_default() += 1;
@@ -491,7 +518,7 @@ pub(crate) async fn upsert_grade_rows(
         }
     }
     let seen = rows.iter().map(|row| row.cert_number);
-    for card in mark_vanished(transaction, dialect, whole, seen).await? {
+    for card in mark_vanished(transaction, dialect, run, whole, seen).await? {
         upserted.counts.vanished += 1;
         *upserted.moved.entry(card).or_default() += 1;
     }
@@ -548,6 +575,7 @@ async fn note_shared(
 async fn mark_vanished<'a>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
+    run: RunId,
     cards: &[i64],
     seen: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<i64>, StoreError> {
@@ -569,7 +597,7 @@ async fn mark_vanished<'a>(
     });
     let rows: Vec<_> = cards.chain(seen).collect();
     let sql = format!(
-        "UPDATE grade_rows SET vanished_at = {now}, changed_at = {now} WHERE id IN \
+        "UPDATE grade_rows SET vanished_at = {now}, changed_at = {now}, seen_by_run = $2 WHERE id IN \
              (SELECT id FROM grade_rows WHERE vanished_at IS NULL \
                  AND card_id IN (SELECT r.card_id FROM {source} WHERE r.card_id IS NOT NULL) \
                  AND cert_number NOT IN (SELECT r.cert_number FROM {source} WHERE r.cert_number IS NOT NULL) \
@@ -579,7 +607,7 @@ async fn mark_vanished<'a>(
         now = dialect.statement_time(),
         source = dialect.rows(&[("card_id", ColumnType::Int), ("cert_number", ColumnType::Text)]),
     );
-    let statement = dialect.statement(sql, [dialect.json_rows(&rows)]);
+    let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
     let rows = transaction.query_all_raw(statement).await?;
     rows.iter().map(|row| Ok(row.try_get("", "card_id")?)).collect()
 }
@@ -619,6 +647,7 @@ async fn record_history(
 async fn upsert<T: Serialize>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
+    run: RunId,
     sql: &str,
     rows: &[T],
 ) -> Result<Upserted, StoreError> {
@@ -627,7 +656,7 @@ async fn upsert<T: Serialize>(
         return Ok(upserted);
     }
     for row in transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(rows)]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(rows), run.into()]))
         .await?
     {
         let key: (i64, String) = (row.try_get("", "parent")?, row.try_get("", "natural_key")?);

@@ -23,6 +23,7 @@ use crate::contract::{
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
+use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
 use crate::reconcile::{forget_unreadable, record_discrepancies, release_verified, unreadable_discrepancy};
 
 /// Who commits.
@@ -277,6 +278,8 @@ struct Page<'a, T> {
     subject: i64,
     rows: &'a [T],
     children: &'a [ChildPage],
+    /// Whether all of its rows are there.
+    whole: bool,
 }
 
 impl<'a, T> Page<'a, T> {
@@ -291,6 +294,22 @@ impl<'a, T> Page<'a, T> {
             url,
             row,
         })
+    }
+}
+
+impl<T: NaturalKey> Page<'_, T> {
+    fn listing(&self) -> ListingPage {
+        let rows = self.gathered().map(|Gathered { url, row, .. }| ListedRow {
+            natural_key: row.natural_key(),
+            url: url.to_owned(),
+            mark: row.mark(),
+            names: row.names(),
+        });
+        ListingPage {
+            parent: self.subject,
+            whole: self.whole,
+            rows: rows.collect(),
+        }
     }
 }
 
@@ -325,35 +344,43 @@ async fn write_rows(
                 subject,
                 rows,
                 children,
+                whole: *whole,
             }),
             PageRows::Years(rows) => years.push(Page {
                 subject,
                 rows,
                 children,
+                whole: *whole,
             }),
             PageRows::Sets(rows) => sets.push(Page {
                 subject,
                 rows,
                 children,
+                whole: *whole,
             }),
             PageRows::Cards(rows) => cards.push(Page {
                 subject,
                 rows,
                 children,
+                whole: *whole,
             }),
             PageRows::GradeRows(rows) => {
                 grade_rows.push(Page {
                     subject,
                     rows,
                     children,
+                    whole: *whole,
                 });
                 whole_cards.extend(whole.then_some(subject));
             }
         }
     }
 
+    let listing: Vec<_> = categories.iter().map(Page::listing).collect();
+    let gone = settle_unlisted(transaction, dialect, run, &CATEGORIES, &listing).await?;
+    count_gone(PageKind::Categories, &gone, committed, &mut moved);
     let gathered: Vec<_> = categories.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_categories(transaction, dialect, &gathered).await?;
+    let upserted = upsert_categories(transaction, dialect, run, &gathered).await?;
     collect_children(
         &categories,
         &upserted,
@@ -363,8 +390,11 @@ async fn write_rows(
         &mut moved,
     )?;
 
+    let listing: Vec<_> = years.iter().map(Page::listing).collect();
+    let gone = settle_unlisted(transaction, dialect, run, &YEARS, &listing).await?;
+    count_gone(PageKind::Years, &gone, committed, &mut moved);
     let gathered: Vec<_> = years.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_years(transaction, dialect, &gathered).await?;
+    let upserted = upsert_years(transaction, dialect, run, &gathered).await?;
     collect_children(
         &years,
         &upserted,
@@ -374,6 +404,9 @@ async fn write_rows(
         &mut moved,
     )?;
 
+    let listing: Vec<_> = sets.iter().map(Page::listing).collect();
+    let gone = settle_unlisted(transaction, dialect, run, &SETS, &listing).await?;
+    count_gone(PageKind::Sets, &gone, committed, &mut moved);
     let gathered: Vec<_> = sets.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_sets(transaction, dialect, run, &gathered).await?;
     collect_children(
@@ -385,6 +418,9 @@ async fn write_rows(
         &mut moved,
     )?;
 
+    let listing: Vec<_> = cards.iter().map(Page::listing).collect();
+    let gone = settle_unlisted(transaction, dialect, run, &CARDS, &listing).await?;
+    count_gone(PageKind::Cards, &gone, committed, &mut moved);
     let gathered: Vec<_> = cards.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_cards(transaction, dialect, run, &gathered).await?;
     collect_children(
@@ -406,6 +442,14 @@ async fn write_rows(
             .map(|(card, rows)| ((PageKind::GradeRows, card), rows)),
     );
     note_audits(transaction, dialect, accepted, &moved).await
+}
+
+/// Counts what vanished; `gone` has the subject of the page that no longer lists it.
+fn count_gone(kind: PageKind, gone: &[i64], committed: &mut Committed, moved: &mut MovedRows) {
+    committed.rows.vanished += gone.len() as u64;
+    for subject in gone {
+        *moved.entry((kind, *subject)).or_default() += 1;
+    }
 }
 
 /// Turns the children of upserted rows into pages of the frontier.

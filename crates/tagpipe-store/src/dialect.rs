@@ -118,6 +118,18 @@ impl Dialect {
         }
     }
 
+    /// The time that lies `microseconds` (an SQL expression) after the beginning of 1970, as a value of a time column.
+    pub(crate) fn time_at_us(self, microseconds: &str) -> String {
+        match self {
+            Dialect::Sqlite => {
+                format!("strftime('%Y-%m-%dT%H:%M:%fZ', ({microseconds}) / 1000000.0, 'unixepoch')")
+            }
+            Dialect::Postgres => format!(
+                "(timestamptz '1970-01-01 00:00:00Z' + CAST({microseconds} AS bigint) * interval '1 microsecond')"
+            ),
+        }
+    }
+
     /// A query that gives a row if the table is there.
     pub(crate) fn has_table(self, table: &str) -> String {
         match self {

@@ -227,7 +227,7 @@ const CHECKS: &[Check] = &[
         sql: "SELECT page.page_key, cards.id AS subject_id, 'certificates' AS what, cards.total AS expected, \
                   (SELECT count(*) FROM grade_rows WHERE grade_rows.card_id = cards.id \
                    AND grade_rows.vanished_at IS NULL) AS found \
-              FROM frontier AS page JOIN cards ON cards.id = page.subject_id \
+              FROM frontier AS page JOIN cards ON cards.id = page.subject_id AND cards.vanished_at IS NULL \
               WHERE page.run_id = $1 AND page.level = 4 AND page.state = 'completed'",
     },
     Check {
@@ -488,6 +488,18 @@ impl Store {
         );
         transaction
             .execute_raw(self.dialect.statement(resolve, [run.into()]))
+            .await?;
+        // Of what has left the site nobody can ask any more.
+        let gone = ["year", "set", "card"].map(|subject| {
+            format!("subject = '{subject}' AND subject_id IN (SELECT id FROM {subject}s WHERE vanished_at IS NOT NULL)")
+        });
+        let resolve_gone = format!(
+            "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND (({}))",
+            gone.join(") OR ("),
+            now = self.dialect.now()
+        );
+        transaction
+            .execute_raw(self.dialect.statement(resolve_gone, []))
             .await?;
         self.note_agreements(&transaction, run).await?;
         transaction.commit().await?;

@@ -42,7 +42,8 @@ impl Store {
         let Some(source) = source(kind, self.dialect) else {
             return Ok(Vec::new());
         };
-        let sql = format!("SELECT {source} WHERE subject.id > $1 ORDER BY subject.id LIMIT $2");
+        let living = living(kind);
+        let sql = format!("SELECT {source} WHERE subject.id > $1 AND {living} ORDER BY subject.id LIMIT $2");
         let values = [after.into(), i64::from(limit).into()];
         let rows = self.rows(self.dialect.statement(sql, values)).await?;
         rows.iter().map(stored_subject).collect()
@@ -66,7 +67,8 @@ impl Store {
             PageKind::GradeRows => ("cards", is_due(self.dialect)),
         };
         let sql = format!(
-            "SELECT count(*) AS stored, count(CASE WHEN {is_due} OR CAST($1 AS bigint) < 0 THEN 1 END) AS due FROM {table}"
+            "SELECT count(*) AS stored, count(CASE WHEN {is_due} OR CAST($1 AS bigint) < 0 THEN 1 END) AS due FROM {table} \
+             WHERE vanished_at IS NULL"
         );
         let rows = self
             .rows(
@@ -111,11 +113,12 @@ impl Store {
         let sql = format!(
             "SELECT {source} WHERE subject.id > $1 \
                  AND (subject.changes <> subject.read_changes OR {read_at} < {now} - CAST($4 AS bigint)) \
-                 AND {above} \
+                 AND {above} AND {living} \
                  AND NOT EXISTS (SELECT 1 FROM frontier WHERE run_id = $3 AND level = $5 AND subject_id = subject.id) \
              ORDER BY subject.id LIMIT $2",
             read_at = self.dialect.as_us("subject.read_at"),
             now = self.dialect.now_us(),
+            living = living(kind),
         );
         let values = [
             after.into(),
@@ -131,6 +134,20 @@ impl Store {
             .await?;
         rows.iter().map(stored_subject).collect()
     }
+}
+
+/// That a subject and all above it are listed: the page of one that vanished is not asked for.
+fn living(kind: PageKind) -> String {
+    let above: &[&str] = match kind {
+        PageKind::Categories | PageKind::Years => &[],
+        PageKind::Sets => &["categories"],
+        PageKind::Cards => &["categories", "years"],
+        PageKind::GradeRows => &["categories", "years", "sets"],
+    };
+    let all = above.iter().chain(&["subject"]);
+    all.map(|table| format!("{table}.vanished_at IS NULL"))
+        .collect::<Vec<_>>()
+        .join(" AND ")
 }
 
 /// That the page of a row has to be read: the row shows something else than when it was last read whole, or that is longer

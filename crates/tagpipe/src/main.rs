@@ -50,6 +50,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(arguments) => commands::status::status(&global, &arguments).await,
         Command::Plan(arguments) => commands::plan::plan(&global, &arguments).await,
         Command::Runs(arguments) => commands::runs::runs(&global, &arguments).await,
+        Command::Diff(arguments) => commands::diff::diff(&global, &arguments).await,
         Command::Check(arguments) => commands::check::check(&global, &arguments).await,
         Command::Audit(arguments) => commands::audit::audit(&global, &arguments, None).await,
         Command::Errors(arguments) => {

@@ -76,6 +76,7 @@ impl Atlas {
     }
 
     /// Number of card rows on the whole site.
+    #[cfg(test)]
     pub(super) fn cards(&self) -> u32 {
         self.sets.last().map_or(0, |set| set.cards.end)
     }

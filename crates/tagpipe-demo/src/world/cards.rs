@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::landmarks::Landmark;
+use super::upheaval::Upheaval;
 use super::vocabulary::{Numbering, Vocabulary, Words};
 use crate::chance::{Chance, Purpose};
 
@@ -71,9 +72,20 @@ pub(super) struct CardRules {
     first: u32,
     stride: u32,
     total: u32,
+    /// Of this week, with the position of the set.
+    upheaval: (Upheaval, u32),
 }
 
 impl CardRules {
+    /// The same in a week that lists `rows` of the cards.
+    pub(super) fn at(self, upheaval: Upheaval, rows: u32) -> Self {
+        Self {
+            rows,
+            upheaval: (upheaval, self.upheaval.1),
+            ..self
+        }
+    }
+
     pub(super) fn new(
         seed: u64,
         set: u32,
@@ -101,6 +113,7 @@ impl CardRules {
             first,
             stride,
             total: first + stride * rows + draw.of(4).below(40),
+            upheaval: (Upheaval::new(seed, 0, 0.0), set),
         }
     }
 
@@ -167,10 +180,11 @@ impl CardRules {
         let draw = self.names.of(u64::from(group / BLOCK));
         let repeats = group >= BLOCK && draw.percent(12);
         let named_after = if repeats { group / BLOCK * BLOCK } else { group };
+        let (upheaval, set) = self.upheaval;
         self.words.card_name(
             self.names
                 .of(u64::from(named_after))
-                .of(1)
+                .of(1 + upheaval.renames(set, group))
                 .below(self.words.card_names()),
         )
     }

@@ -138,6 +138,10 @@ pub(super) struct CardCondition {
     pub(super) chased_per_mille: u32,
     pub(super) modern: bool,
     pub(super) landmark: Option<&'static Landmark>,
+    /// Whether its first certificate stands on the next card, if it has another.
+    pub(super) lends: bool,
+    /// Whether its last certificate is not shown, if it has others.
+    pub(super) hides: bool,
 }
 
 /// What certificates are drawn from: one for a seed and an epoch.
@@ -174,6 +178,13 @@ impl Holding {
     }
 }
 
+/// A serial in use, with the epoch in which it was issued.
+#[derive(Debug, Clone, Copy)]
+struct Issued {
+    serial: u32,
+    epoch: u32,
+}
+
 /// One certificate on a leaderboard. Places are counted from 1; 0 means not given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Certificate {
@@ -207,29 +218,28 @@ impl Registry {
         }
     }
 
-    /// Adds up a card's certificates by grade.
-    pub(super) fn counts(&self, of: CardCondition) -> Counts {
+    /// Adds up a card's certificates by grade, that of the `lender` among them.
+    pub(super) fn counts(&self, of: CardCondition, lender: Option<CardCondition>) -> Counts {
         let mut counts = Counts::default();
         if let Some(known) = known_certificates(of) {
             known.iter().for_each(|known| counts.add(known_grade(known)));
             return counts;
         }
-        let draws = self.draws(of);
-        let grading = grading(of);
-        for serial in self.holding(of).serials() {
-            counts.add(grading.grade(draws.of(u64::from(serial)).bits() as u8));
+        for (of, Issued { serial, .. }) in self.shown(of, lender) {
+            let draw = self.draws(of).of(u64::from(serial));
+            counts.add(grading(of).grade(draw.bits() as u8));
         }
         counts
     }
 
-    /// All certificates of a card in the order of their rank.
-    pub(super) fn leaderboard(&self, of: CardCondition) -> Vec<Certificate> {
+    /// All certificates of a card in the order of their rank, that of the `lender` among them.
+    pub(super) fn leaderboard(&self, of: CardCondition, lender: Option<CardCondition>) -> Vec<Certificate> {
         let mut board = match known_certificates(of) {
             Some(known) => known
                 .iter()
                 .map(|known| self.known_certificate(of, known))
                 .collect(),
-            None => self.drawn_certificates(of),
+            None => self.drawn_certificates(of, lender),
         };
         give_chronology(&mut board);
         give_ranks(&mut board);
@@ -240,19 +250,38 @@ impl Registry {
         Chance::new(self.seed, Purpose::Certificate).of(u64::from(of.card))
     }
 
-    fn drawn_certificates(&self, of: CardCondition) -> Vec<Certificate> {
-        let draws = self.draws(of);
+    /// The certificates that a card shows, each with the card that owns it.
+    fn shown(&self, of: CardCondition, lender: Option<CardCondition>) -> Vec<(CardCondition, Issued)> {
+        let (own, _) = self.kept_and_lent(of);
+        let lent = lender.and_then(|lender| Some((lender, self.kept_and_lent(lender).1?)));
+        own.into_iter().map(|issued| (of, issued)).chain(lent).collect()
+    }
+
+    /// The certificates of a card that stand on it, and the one that stands on the next card.
+    fn kept_and_lent(&self, of: CardCondition) -> (Vec<Issued>, Option<Issued>) {
         let holding = self.holding(of);
-        let grading = grading(of);
-        holding
-            .serials()
-            .map(|serial| {
-                let draw = draws.of(u64::from(serial));
-                let grade = grading.grade(draw.bits() as u8);
+        let issued = |serial| Issued {
+            serial,
+            epoch: holding.epoch_of(serial),
+        };
+        let mut kept: Vec<Issued> = holding.serials().map(issued).collect();
+        let lent = (of.lends && kept.len() > 1).then(|| kept.remove(0));
+        if of.hides && kept.len() > 1 {
+            kept.pop();
+        }
+        (kept, lent)
+    }
+
+    fn drawn_certificates(&self, of: CardCondition, lender: Option<CardCondition>) -> Vec<Certificate> {
+        self.shown(of, lender)
+            .into_iter()
+            .map(|(of, Issued { serial, epoch })| {
+                let draw = self.draws(of).of(u64::from(serial));
+                let grade = grading(of).grade(draw.bits() as u8);
                 Certificate {
                     number: self.numbers.number(of.card, serial),
                     score: score(draw.of(1), grade, of.modern),
-                    completed: completion(draw.of(2), holding.epoch_of(serial)),
+                    completed: completion(draw.of(2), epoch),
                     ..Certificate::unplaced(grade, draw.of(3))
                 }
             })
@@ -422,6 +451,8 @@ mod tests {
             chased_per_mille: 8,
             modern: card.is_multiple_of(2),
             landmark: None,
+            lends: false,
+            hides: false,
         }
     }
 
@@ -477,10 +508,10 @@ mod tests {
         for epoch in [0, 1, 60] {
             let registry = Registry::new(3, epoch, 0.3);
             for card in 0..400 {
-                let board = registry.leaderboard(condition(card));
+                let board = registry.leaderboard(condition(card), None);
                 let mut counts = Counts::default();
                 board.iter().for_each(|certificate| counts.add(certificate.grade));
-                assert_eq!(counts, registry.counts(condition(card)));
+                assert_eq!(counts, registry.counts(condition(card), None));
                 assert!(!board.is_empty());
             }
         }
@@ -489,10 +520,13 @@ mod tests {
     #[test]
     fn places_count_from_one_without_gaps() {
         let registry = Registry::new(3, 0, 0.0);
-        let board = registry.leaderboard(CardCondition {
-            chased_per_mille: 1000,
-            ..condition(5)
-        });
+        let board = registry.leaderboard(
+            CardCondition {
+                chased_per_mille: 1000,
+                ..condition(5)
+            },
+            None,
+        );
         let ranks: Vec<u32> = board.iter().map(|it| it.rank).filter(|&rank| rank > 0).collect();
         assert!(ranks.len() > 80);
         assert_eq!(ranks, (1..=ranks.len() as u32).collect::<Vec<_>>());
@@ -509,7 +543,7 @@ mod tests {
     fn scores_lie_in_the_band_of_their_grade() {
         let registry = Registry::new(4, 0, 0.0);
         let mut scored = 0;
-        for certificate in (0..500).flat_map(|card| registry.leaderboard(condition(card))) {
+        for certificate in (0..500).flat_map(|card| registry.leaderboard(condition(card), None)) {
             if let Some(score) = certificate.score {
                 let (least, greatest) = certificate.grade.band();
                 assert!((least..=greatest).contains(&score));
@@ -524,11 +558,13 @@ mod tests {
         let before = Registry::new(4, 3, 0.02);
         let after = Registry::new(4, 4, 0.02);
         let moved = (0..20_000)
-            .filter(|&card| before.counts(condition(card)) != after.counts(condition(card)))
+            .filter(|&card| before.counts(condition(card), None) != after.counts(condition(card), None))
             .count();
         assert!((300..500).contains(&moved), "{moved}");
         let fell = (0..20_000)
-            .filter(|&card| before.counts(condition(card)).total() > after.counts(condition(card)).total())
+            .filter(|&card| {
+                before.counts(condition(card), None).total() > after.counts(condition(card), None).total()
+            })
             .count();
         assert!((1..60).contains(&fell), "{fell}");
     }

@@ -13,6 +13,7 @@ mod categories;
 mod certificates;
 mod grades;
 mod landmarks;
+mod upheaval;
 mod vocabulary;
 
 use unicode_normalization::UnicodeNormalization;
@@ -21,6 +22,7 @@ use unicode_normalization::char::is_combining_mark;
 use self::atlas::{Atlas, SetEntry};
 use self::cards::CardRules;
 use self::certificates::{CardCondition, Registry};
+use self::upheaval::Upheaval;
 
 pub use self::atlas::{FEWEST_PAGES, MOST_PAGES};
 pub use self::calendar::Day;
@@ -100,6 +102,8 @@ pub(crate) struct WorldConditions {
     pub(crate) epoch: u32,
     /// Share of the cards whose population moves in a week.
     pub(crate) churn: f64,
+    /// Share of what a week treats otherwise.
+    pub(crate) upheaval: f64,
 }
 
 /// The whole content of a site. It never changes; a later epoch is another world.
@@ -108,6 +112,7 @@ pub struct World {
     conditions: WorldConditions,
     atlas: Atlas,
     registry: Registry,
+    upheaval: Upheaval,
     set_counts: Vec<Counts>,
 }
 
@@ -120,6 +125,7 @@ impl World {
             hostile,
             epoch,
             churn,
+            upheaval,
         } = conditions;
         let atlas = Atlas::draw(seed, pages, hostile);
         let registry = Registry::new(seed, epoch, churn);
@@ -127,9 +133,13 @@ impl World {
             conditions,
             atlas,
             registry,
+            upheaval: Upheaval::new(seed, epoch, upheaval),
             set_counts: Vec::new(),
         };
-        world.set_counts = world.sets().map(|set| world.sum_of_set(set)).collect();
+        world.set_counts = (0..world.atlas.sets.len() as u32)
+            .map(SetId)
+            .map(|set| world.sum_of_set(set))
+            .collect();
         world
     }
 
@@ -144,16 +154,11 @@ impl World {
 
     /// Numbers of categories, years, sets and card rows.
     pub(crate) fn level_counts(&self) -> [u64; 4] {
-        let Atlas {
-            categories,
-            years,
-            sets,
-        } = &self.atlas;
         [
-            categories.len() as u64,
-            years.len() as u64,
-            sets.len() as u64,
-            u64::from(self.atlas.cards()),
+            self.atlas.categories.len() as u64,
+            self.atlas.years.len() as u64,
+            self.sets().count() as u64,
+            self.sets().map(|set| u64::from(self.cards_listed(set))).sum(),
         ]
     }
 
@@ -161,8 +166,8 @@ impl World {
         (0..self.atlas.categories.len() as u32).map(CategoryId)
     }
 
-    pub(crate) fn sets(&self) -> impl ExactSizeIterator<Item = SetId> + use<> {
-        (0..self.atlas.sets.len() as u32).map(SetId)
+    pub(crate) fn sets(&self) -> impl Iterator<Item = SetId> {
+        (0..self.atlas.years.len() as u32).flat_map(|year| self.sets_of(YearId(year)))
     }
 
     pub(crate) fn years_of(&self, category: CategoryId) -> impl ExactSizeIterator<Item = YearId> + use<> {
@@ -173,11 +178,11 @@ impl World {
     }
 
     pub(crate) fn sets_of(&self, year: YearId) -> impl ExactSizeIterator<Item = SetId> + use<> {
-        self.atlas.years[year.0 as usize].sets.clone().map(SetId)
+        self.sets_listed(year).map(SetId)
     }
 
     pub(crate) fn cards_of(&self, set: SetId) -> impl ExactSizeIterator<Item = CardId> + use<> {
-        (0..self.set_entry(set).cards.len() as u32).map(move |row| CardId { set, row })
+        (0..self.cards_listed(set)).map(move |row| CardId { set, row })
     }
 
     pub(crate) fn category(&self, category: CategoryId) -> &'static CategoryTraits {
@@ -186,15 +191,13 @@ impl World {
 
     pub(crate) fn year(&self, year: YearId) -> YearFacts {
         let entry = &self.atlas.years[year.0 as usize];
-        let range = entry.sets.start as usize..entry.sets.end as usize;
+        let listed = self.sets_listed(year);
+        let range = listed.start as usize..listed.end as usize;
         YearFacts {
             category: CategoryId(entry.category),
             year: entry.year,
             sets: range.len() as u32,
-            items: self.atlas.sets[range.clone()]
-                .iter()
-                .map(|set| set.cards.len() as u32)
-                .sum(),
+            items: listed.map(|set| self.cards_listed(SetId(set))).sum(),
             graded: self.set_counts[range].iter().map(Counts::total).sum(),
         }
     }
@@ -212,7 +215,7 @@ impl World {
             year: YearId(entry.year),
             brand: words.brands[usize::from(entry.brand)],
             name: words.set_name(entry.name),
-            cards: entry.cards.len() as u32,
+            cards: self.cards_listed(set),
             counts: &self.set_counts[set.0 as usize],
         }
     }
@@ -222,7 +225,8 @@ impl World {
         let entry = self.set_entry(set);
         let traits = self.traits_of(entry);
         let rows = entry.cards.len() as u32;
-        let rules = CardRules::new(self.conditions.seed, set.0, rows, traits.words, entry.landmark);
+        let rules = CardRules::new(self.conditions.seed, set.0, rows, traits.words, entry.landmark)
+            .at(self.upheaval, self.cards_listed(set));
         let modern = traits.is_modern(self.atlas.years[entry.year as usize].year);
         Shelf {
             world: self,
@@ -283,6 +287,21 @@ impl World {
         sum
     }
 
+    /// The sets that a year lists: the last one is away in some weeks.
+    fn sets_listed(&self, year: YearId) -> std::ops::Range<u32> {
+        let sets = self.atlas.years[year.0 as usize].sets.clone();
+        let last = sets.end.saturating_sub(1);
+        let can_go = sets.len() > 1 && self.atlas.sets[last as usize].landmark.is_none();
+        let is_away = can_go && self.upheaval.hides_set(last);
+        sets.start..sets.end - u32::from(is_away)
+    }
+
+    /// How many cards a set lists: the last one is away in some weeks.
+    fn cards_listed(&self, set: SetId) -> u32 {
+        let cards = self.set_entry(set).cards.len() as u32;
+        cards - u32::from(cards > 1 && self.upheaval.hides_card(set.0))
+    }
+
     fn set_entry(&self, set: SetId) -> &SetEntry {
         &self.atlas.sets[set.0 as usize]
     }
@@ -309,20 +328,33 @@ impl Shelf<'_> {
 
     /// The card's certificates by grade.
     pub(crate) fn counts(&self, row: u32) -> Counts {
-        self.world.registry.counts(self.condition(row))
+        self.world.registry.counts(self.condition(row), self.lender(row))
     }
 
     /// The card's certificates in the order of their rank.
     pub(crate) fn leaderboard(&self, row: u32) -> Vec<Certificate> {
-        self.world.registry.leaderboard(self.condition(row))
+        self.world
+            .registry
+            .leaderboard(self.condition(row), self.lender(row))
+    }
+
+    /// The card whose first certificate stands on this one.
+    fn lender(&self, row: u32) -> Option<CardCondition> {
+        let lender = self.condition(row.checked_sub(1)?);
+        lender.lends.then_some(lender)
     }
 
     fn condition(&self, row: u32) -> CardCondition {
+        let card = self.entry.cards.start + row;
+        let landmark = self.entry.landmark.filter(|_| row == 0);
+        let has_next = row + 1 < self.entry.cards.len() as u32;
         CardCondition {
-            card: self.entry.cards.start + row,
+            lends: has_next && landmark.is_none() && self.world.upheaval.lends(card),
+            hides: landmark.is_none() && self.world.upheaval.hides_certificate(card),
+            card,
             chased_per_mille: self.chased_per_mille,
             modern: self.modern,
-            landmark: self.entry.landmark.filter(|_| row == 0),
+            landmark,
         }
     }
 }

@@ -64,13 +64,8 @@ fn empty_values(_: Dialect) -> String {
             .iter()
             .map(|(condition, words)| format!("WHEN {condition} THEN '{words}'"))
             .collect();
-        let living = if *table == "grade_rows" {
-            " AND vanished_at IS NULL"
-        } else {
-            ""
-        };
         format!(
-            "SELECT {name} AS place, CASE {words} END AS what FROM {table} WHERE ({any}){living}",
+            "SELECT {name} AS place, CASE {words} END AS what FROM {table} WHERE ({any}) AND vanished_at IS NULL",
             words = words.join(" "),
             any = any.join(" OR ")
         )

@@ -41,9 +41,9 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Which rows below a row are there now: those that its newest reading, at `read_at`, has shown. The one place that says
-/// so; certificates have `vanished_at`.
+/// so; certificates have `vanished_at` alone.
 fn living(table: &str, read_at: &str) -> String {
-    format!("{table}.last_seen_at >= {read_at}")
+    format!("{table}.vanished_at IS NULL AND {table}.last_seen_at >= {read_at}")
 }
 
 /// The newest readings of the pages of a level: `subject_id`, `read_at`.
@@ -67,7 +67,9 @@ fn wrong(subject: Subject, compared: &str) -> String {
                  compared.subject_id AND resolved_at IS NULL AND verdict = 'moved') THEN 0 ELSE 1 END \
              FROM runs CROSS JOIN frontier AS page WHERE page.run_id = runs.id AND page.level = {level} \
                  AND page.subject_id = compared.subject_id AND page.state = 'completed' \
-             ORDER BY page.finished_at DESC LIMIT 1), 0) = 1",
+             ORDER BY page.finished_at DESC LIMIT 1), 0) = 1 \
+             AND NOT EXISTS (SELECT 1 FROM {name}s AS gone WHERE gone.id = compared.subject_id \
+                 AND gone.vanished_at IS NOT NULL)",
         name = subject.name(),
         level = subject.level(),
     );
@@ -145,7 +147,7 @@ fn row_sums(dialect: Dialect) -> String {
         let findings = format!(
             "SELECT {table}.id AS subject_id, {table}.total, {sum} AS of_grades \
              FROM {table} LEFT JOIN {view} AS population ON population.{id} = {table}.id \
-             GROUP BY {table}.id HAVING {table}.total <> {sum}",
+             WHERE {table}.vanished_at IS NULL GROUP BY {table}.id HAVING {table}.total <> {sum}",
             sum = dialect.sum("population.copies"),
         );
         subject.named(

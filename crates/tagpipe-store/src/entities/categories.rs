@@ -18,6 +18,8 @@ pub struct Model {
     pub first_seen_at: TimeDateTimeWithTimeZone,
     pub changed_at: TimeDateTimeWithTimeZone,
     pub last_seen_at: TimeDateTimeWithTimeZone,
+    pub vanished_at: Option<TimeDateTimeWithTimeZone>,
+    pub seen_by_run: Option<i64>,
 }
 
 /// None: queries that need a join are written as one.

@@ -2,7 +2,9 @@
 
 pub mod audit_logs;
 pub mod cards;
+pub mod catalogue_history;
 pub mod categories;
+pub mod certificate_history;
 pub mod discrepancies;
 pub mod frontier;
 pub mod grade_rows;

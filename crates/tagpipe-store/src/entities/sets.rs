@@ -26,6 +26,8 @@ pub struct Model {
     pub read_changes: i64,
     pub read_at: Option<TimeDateTimeWithTimeZone>,
     pub verified_at: Option<TimeDateTimeWithTimeZone>,
+    pub vanished_at: Option<TimeDateTimeWithTimeZone>,
+    pub seen_by_run: Option<i64>,
 }
 
 /// None: queries that need a join are written as one.

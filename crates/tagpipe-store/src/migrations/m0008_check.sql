@@ -32,13 +32,15 @@ DROP VIEW set_population;
 
 CREATE VIEW card_population AS
 SELECT cards.id AS card_id, entry.key AS grade_code, CAST(entry.value AS bigint) AS copies, cards.verified_at
---sqlite FROM cards, json_each(cards.counts) AS entry;
---postgres FROM cards, jsonb_each_text(cards.counts) AS entry;
+--sqlite FROM cards, json_each(cards.counts) AS entry
+--postgres FROM cards, jsonb_each_text(cards.counts) AS entry
+WHERE cards.vanished_at IS NULL;
 
 CREATE VIEW set_population AS
 SELECT sets.id AS set_id, entry.key AS grade_code, CAST(entry.value AS bigint) AS copies, sets.verified_at
---sqlite FROM sets, json_each(sets.counts) AS entry;
---postgres FROM sets, jsonb_each_text(sets.counts) AS entry;
+--sqlite FROM sets, json_each(sets.counts) AS entry
+--postgres FROM sets, jsonb_each_text(sets.counts) AS entry
+WHERE sets.vanished_at IS NULL;
 
 CREATE VIEW catalogue AS
 SELECT cards.id AS card_id, categories.name AS category, years.year, sets.brand, sets.name AS set_name,
@@ -53,4 +55,6 @@ SELECT cards.id AS card_id, categories.name AS category, years.year, sets.brand,
 FROM cards
 JOIN sets ON sets.id = cards.set_id
 JOIN years ON years.id = sets.year_id
-JOIN categories ON categories.id = years.category_id;
+JOIN categories ON categories.id = years.category_id
+WHERE cards.vanished_at IS NULL AND sets.vanished_at IS NULL AND years.vanished_at IS NULL
+  AND categories.vanished_at IS NULL;

@@ -103,6 +103,8 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         first_seen_at: now(category.first_seen_at),
         changed_at: category.first_seen_at,
         last_seen_at: category.first_seen_at,
+        vanished_at: None,
+        seen_by_run: Some(crawl.run),
     };
     assert_eq!(category, expected);
 
@@ -122,6 +124,8 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: year.read_at,
+        vanished_at: None,
+        seen_by_run: Some(crawl.run),
     };
     now(year.read_at.unwrap());
     assert_eq!(year, expected);
@@ -143,6 +147,8 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         read_changes: 1,
         read_at: set.read_at,
         verified_at: None,
+        vanished_at: None,
+        seen_by_run: Some(crawl.run),
     };
     now(set.read_at.unwrap());
     assert_eq!(set, expected);
@@ -167,6 +173,8 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         read_changes: 1,
         read_at: card.read_at,
         verified_at: None,
+        vanished_at: None,
+        seen_by_run: Some(crawl.run),
     };
     now(card.read_at.unwrap());
     assert_eq!(*card, expected);
@@ -197,6 +205,7 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changed_at: row.first_seen_at,
         last_seen_at: row.first_seen_at,
         vanished_at: None,
+        seen_by_run: Some(crawl.run),
     };
     assert_eq!(*row, expected);
     let bare = certificates.iter().find(|row| row.cert_number == "B2").unwrap();

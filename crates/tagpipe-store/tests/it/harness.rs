@@ -211,6 +211,8 @@ impl Crawl {
             "cards",
             "grade_rows",
             "population_history",
+            "catalogue_history",
+            "certificate_history",
             "frontier",
             "audit_logs",
             "discrepancies",

@@ -16,6 +16,7 @@ mod entities;
 mod errors;
 mod frontier;
 mod frontier_model;
+mod history;
 mod many_runners;
 mod migrations;
 mod pace;

@@ -100,3 +100,60 @@ pub(crate) struct RetryArguments {
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe diff                                   what the newest run found changed
+  tagpipe diff --since 7d
+  tagpipe diff --since 2026-11-01 --categories Hockey --year-filter 1986-1989
+  tagpipe diff 12 15                             between the ends of run 12 and run 15
+  tagpipe diff --since 7d --format csv > changes.csv
+  tagpipe diff --since 7d --json | jq '.counts'
+
+A row tells the state at the one time against the state at the other, however often it changed in between.")]
+pub(crate) struct DiffArguments {
+    /// Compare with the end of this run [default: the run before the newest]
+    #[arg(value_name = "FROM", conflicts_with = "since")]
+    pub(crate) from: Option<i64>,
+    /// Compare the end of this run with it [default: now]
+    #[arg(value_name = "TO")]
+    pub(crate) to: Option<i64>,
+    /// The same as FROM
+    #[arg(long = "from", value_name = "RUN", conflicts_with_all = ["from", "since"])]
+    pub(crate) from_run: Option<i64>,
+    /// The same as TO
+    #[arg(long = "to", value_name = "RUN", conflicts_with = "to")]
+    pub(crate) to_run: Option<i64>,
+    /// Compare with that time: 30m, 8h, 7d ago, or a day or time such as 2026-11-24T08:00 (UTC)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// How it is written: table, json or csv [default: table]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = DiffFormat::Table, hide_default_value = true, hide_possible_values = true)]
+    pub(crate) format: DiffFormat,
+    /// The same as --format csv
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Most rows of a table; JSON and CSV have all [default: 50 on a terminal, else all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Only these categories, as a comma list with *
+    #[arg(long, value_name = "LIST")]
+    pub(crate) categories: Option<String>,
+    /// Only these years and ranges, e.g. 1986-1989,1996
+    #[arg(long, value_name = "LIST")]
+    pub(crate) year_filter: Option<String>,
+    /// Only these brands or sets, as a comma list with *
+    #[arg(long, value_name = "LIST")]
+    pub(crate) set_filter: Option<String>,
+    /// Only these card names or numbers, as a comma list with *
+    #[arg(long, value_name = "LIST")]
+    pub(crate) card_filter: Option<String>,
+}
+
+/// How differences are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DiffFormat {
+    Table,
+    Json,
+    Csv,
+}

@@ -13,7 +13,9 @@ mod orchestrate;
 mod run;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
-pub(crate) use inspect::{AuditArguments, CheckArguments, RetryArguments, RunsArguments, StatusArguments};
+pub(crate) use inspect::{
+    AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, StatusArguments,
+};
 pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
     CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, RunArguments, RunCommand,
@@ -124,6 +126,8 @@ pub(crate) enum Command {
     Plan(Box<PlanArguments>),
     /// List the runs of the database
     Runs(RunsArguments),
+    /// Show what changed between two times or runs: certificates, populations, sets and cards
+    Diff(Box<DiffArguments>),
     /// Check that what is stored holds together: sums, certificates, grades, ranks, runs
     Check(CheckArguments),
     /// Show the audit trail, newest entries first

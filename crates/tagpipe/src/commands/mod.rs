@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod demo;
 pub(crate) mod demo_site;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 mod looking;
 pub(crate) mod manual;

@@ -5,6 +5,7 @@ mod browser;
 mod chaos;
 mod crawl;
 mod data_questions;
+mod diff;
 mod doctor;
 mod documents;
 mod exits;

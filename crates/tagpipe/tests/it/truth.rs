@@ -196,10 +196,12 @@ impl Content {
                 )
             })
             .collect();
+        // What is kept although the site no longer lists it is not what the site has.
         let category_lines = categories
             .iter()
+            .filter(|row| row.vanished_at.is_none())
             .map(|row| line(&json!([row.name, page(&row.url)])));
-        let year_lines = years.iter().map(|row| {
+        let year_lines = years.iter().filter(|row| row.vanished_at.is_none()).map(|row| {
             let [category, year] = &of_year[&row.id];
             let address = page(&row.url);
             line(&json!([
@@ -211,7 +213,7 @@ impl Content {
                 address
             ]))
         });
-        let set_lines = sets.iter().map(|row| {
+        let set_lines = sets.iter().filter(|row| row.vanished_at.is_none()).map(|row| {
             line(&json!([
                 of_set[&row.id],
                 page(&row.url),
@@ -219,7 +221,7 @@ impl Content {
                 row.total
             ]))
         });
-        let card_lines = cards.iter().map(|row| {
+        let card_lines = cards.iter().filter(|row| row.vanished_at.is_none()).map(|row| {
             let (heading, own) = of_card[&row.id];
             line(&json!([
                 heading,
