@@ -138,6 +138,9 @@ pub struct DemoConfig {
     pub epoch: u32,
     /// Share of the cards whose population moves in a week, 0 to 1.
     pub churn: f64,
+    /// Whether some cards move more often than others: a tenth of them six times as often as `churn` says, six tenths a
+    /// sixth of it. On average the share is the same, as long as six times `churn` is no more than 1.
+    pub uneven_churn: bool,
     /// Every page answers 429.
     pub refuse_all: bool,
     /// Every page is a captcha.
@@ -161,6 +164,7 @@ impl Default for DemoConfig {
             record_requests: true,
             epoch: 0,
             churn: 0.02,
+            uneven_churn: false,
             refuse_all: false,
             captcha: false,
             compress: false,
@@ -176,6 +180,7 @@ impl DemoConfig {
             hostile: self.hostile,
             epoch: self.epoch,
             churn: self.churn,
+            uneven_churn: self.uneven_churn,
         }
     }
 }

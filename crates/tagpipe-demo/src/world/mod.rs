@@ -100,6 +100,8 @@ pub(crate) struct WorldConditions {
     pub(crate) epoch: u32,
     /// Share of the cards whose population moves in a week.
     pub(crate) churn: f64,
+    /// Whether some cards move more often than others.
+    pub(crate) uneven_churn: bool,
 }
 
 /// The whole content of a site. It never changes; a later epoch is another world.
@@ -120,9 +122,10 @@ impl World {
             hostile,
             epoch,
             churn,
+            uneven_churn,
         } = conditions;
         let atlas = Atlas::draw(seed, pages, hostile);
-        let registry = Registry::new(seed, epoch, churn);
+        let registry = Registry::new(seed, epoch, churn, uneven_churn);
         let mut world = Self {
             conditions,
             atlas,

@@ -18,6 +18,10 @@ pub struct Model {
     pub first_seen_at: TimeDateTimeWithTimeZone,
     pub changed_at: TimeDateTimeWithTimeZone,
     pub last_seen_at: TimeDateTimeWithTimeZone,
+    pub seen_times: i64,
+    pub changes: i64,
+    pub tried_at: Option<TimeDateTimeWithTimeZone>,
+    pub read_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -37,6 +37,8 @@ pub struct Model {
     pub subject_changes: Option<i64>,
     pub audited: i64,
     pub rows_moved: Option<i64>,
+    pub stale_since_us: i64,
+    pub seen_again: i64,
 }
 
 /// None: queries that need a join are written as one.

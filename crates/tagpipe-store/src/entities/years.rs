@@ -25,6 +25,10 @@ pub struct Model {
     pub changes: i64,
     pub read_changes: i64,
     pub read_at: Option<TimeDateTimeWithTimeZone>,
+    pub seen_times: i64,
+    pub tried_at: Option<TimeDateTimeWithTimeZone>,
+    pub same_until: Option<TimeDateTimeWithTimeZone>,
+    pub differs_since: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -31,6 +31,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0004_reading.sql"),
                 down: include_str!("m0004_reading_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0007_expected_change",
+                up: include_str!("m0007_expected_change.sql"),
+                down: include_str!("m0007_expected_change_down.sql"),
+            }),
         ]
     }
 }

@@ -103,6 +103,10 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         first_seen_at: now(category.first_seen_at),
         changed_at: category.first_seen_at,
         last_seen_at: category.first_seen_at,
+        seen_times: 1,
+        changes: 1,
+        tried_at: category.tried_at,
+        read_at: category.read_at,
     };
     assert_eq!(category, expected);
 
@@ -122,8 +126,13 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: year.read_at,
+        seen_times: 1,
+        tried_at: year.tried_at,
+        same_until: None,
+        differs_since: None,
     };
     now(year.read_at.unwrap());
+    now(year.tried_at.unwrap());
     assert_eq!(year, expected);
 
     let set = sets::Entity::find().one(connection).await.unwrap().unwrap();
@@ -142,9 +151,14 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: set.read_at,
+        seen_times: 1,
+        tried_at: set.tried_at,
+        same_until: None,
+        differs_since: None,
         verified_at: None,
     };
     now(set.read_at.unwrap());
+    now(set.tried_at.unwrap());
     assert_eq!(set, expected);
 
     let stored = cards::Entity::find().all(connection).await.unwrap();
@@ -166,9 +180,14 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: card.read_at,
+        seen_times: 1,
+        tried_at: card.tried_at,
+        same_until: None,
+        differs_since: None,
         verified_at: None,
     };
     now(card.read_at.unwrap());
+    now(card.tried_at.unwrap());
     assert_eq!(*card, expected);
     assert!(
         stored
@@ -266,6 +285,8 @@ async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
         elapsed_ms: Some(150),
         finished_at: completed.finished_at,
         subject_changes: Some(1),
+        stale_since_us: 0,
+        seen_again: 0,
         audited: 0,
         rows_moved: None,
     };
@@ -411,6 +432,7 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         summary: Some(summary),
         closing_by: None,
         closing_until: None,
+        reading_order: "deepest".into(),
     };
     assert_eq!(run, expected);
     now(run.finished_at.unwrap());

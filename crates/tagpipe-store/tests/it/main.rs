@@ -18,6 +18,7 @@ mod frontier_model;
 mod many_runners;
 mod migrations;
 mod pace;
+mod reading_order;
 mod reconcile;
 mod runs;
 mod subjects;
