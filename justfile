@@ -31,6 +31,10 @@ bench-looking *ARGUMENTS:
 bench-claims *ARGUMENTS:
     bench/claims {{ARGUMENTS}}
 
+# How stale weeks of one budget leave the data
+bench-freshness *ARGUMENTS:
+    bench/freshness {{ARGUMENTS}}
+
 # What 2 and 4 runners bring
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}

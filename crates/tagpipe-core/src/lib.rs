@@ -13,3 +13,4 @@ pub mod model;
 pub mod outcome;
 pub mod policy;
 pub mod profile;
+pub mod staleness;

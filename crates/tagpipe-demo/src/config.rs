@@ -141,6 +141,9 @@ pub struct DemoConfig {
     /// Share of the sets, cards and certificates that a week treats otherwise, 0 to 1: sets and cards that are not listed,
     /// cards under another name, certificates that are not shown or stand on the next card.
     pub upheaval: f64,
+    /// Whether some cards move more often than others: a tenth of them six times as often as `churn` says, six tenths a
+    /// sixth of it. On average the share is the same, as long as six times `churn` is no more than 1.
+    pub uneven_churn: bool,
     /// Every page answers 429.
     pub refuse_all: bool,
     /// Every page is a captcha.
@@ -165,6 +168,7 @@ impl Default for DemoConfig {
             epoch: 0,
             churn: 0.02,
             upheaval: 0.0,
+            uneven_churn: false,
             refuse_all: false,
             captcha: false,
             compress: false,
@@ -181,6 +185,7 @@ impl DemoConfig {
             epoch: self.epoch,
             churn: self.churn,
             upheaval: self.upheaval,
+            uneven_churn: self.uneven_churn,
         }
     }
 }

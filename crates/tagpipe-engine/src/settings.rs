@@ -7,6 +7,7 @@ use tagpipe_core::filter::Filters;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
+use tagpipe_store::ReadingOrder;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
 
 /// What one runner is told.
@@ -30,6 +31,8 @@ pub struct RunSettings {
     pub verification: Verification,
     /// How much this process may do.
     pub budget: Budget,
+    /// What is read first, if it is not to be what fits the budget: for comparing the two.
+    pub order: Option<ReadingOrder>,
     /// Entries below this level are not written to the audit trail.
     pub audit_level: AuditLevel,
     /// How long the trail is kept.
@@ -59,12 +62,20 @@ impl Default for RunSettings {
             freshness: Freshness::default(),
             verification: Verification::default(),
             budget: Budget::default(),
+            order: None,
             audit_level: AuditLevel::Info,
             audit_retention: AuditRetention::default(),
             lease_term: Duration::from_secs(30),
             database_patience: Duration::from_secs(60),
             runner_id: generated_runner_id(),
         }
+    }
+}
+
+impl RunSettings {
+    /// What a run reads first.
+    pub(crate) fn reading_order(&self) -> ReadingOrder {
+        self.order.unwrap_or_else(|| self.budget.order())
     }
 }
 
@@ -129,6 +140,17 @@ pub struct Budget {
     pub max_pages: Option<u64>,
     /// Time.
     pub max_duration: Option<Duration>,
+}
+
+impl Budget {
+    /// What a run within it reads first: without one everything is read, in the order that needs least room.
+    #[must_use]
+    pub fn order(&self) -> ReadingOrder {
+        match (self.max_pages, self.max_duration) {
+            (None, None) => ReadingOrder::Deepest,
+            _ => ReadingOrder::Stalest,
+        }
+    }
 }
 
 /// The site a run is about, as stored with it: a resumed run must be about the same one.

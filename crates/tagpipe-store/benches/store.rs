@@ -304,6 +304,7 @@ fn page(kind: PageKind, identity: Identity, subject_id: Option<i64>) -> NewPage 
         subject_id,
         expected: Some(7),
         subject_changes: None,
+        stale_since_us: 0,
         admission: tagpipe_store::contract::Admission::Read,
     }
 }

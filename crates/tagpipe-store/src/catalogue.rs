@@ -7,11 +7,14 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
-use tagpipe_core::model::{CardRow, CategoryRow, Counts, GradeRow, SetRow, YearRow, bounded_key, fold_name};
+use tagpipe_core::model::{
+    CardRow, CategoryRow, Counts, GradeRow, PageKind, SetRow, YearRow, bounded_key, fold_name,
+};
 
 use crate::contract::{RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
+use crate::reading_order::{Looks, history_columns, noted_when_seen};
 
 /// Rows of one level, gathered from all pages of a group commit: `parent` is the id of the row they belong
 /// to (0 for categories), `url` the path of the page each leads to.
@@ -31,6 +34,8 @@ pub(crate) struct StoredRow {
     pub(crate) read_age_us: Option<i64>,
     /// Whether it is new, or other than before.
     pub(crate) moved: bool,
+    /// How its page was read and changed so far.
+    pub(crate) looks: Looks,
 }
 
 /// Stored rows by parent and natural key, and what became of them.
@@ -134,14 +139,18 @@ pub(crate) async fn upsert_categories(
                  OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
-             CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, \
+             CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, {history}, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+        history = history_columns(dialect, PageKind::Years, ""),
         now = dialect.statement_time(),
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
     upsert(transaction, dialect, run, &sql, &rows).await
 }
+
+const YEAR_DIFFERS: &str = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
+     OR stored.graded_count <> excluded.graded_count)";
 
 /// Years of categories.
 pub(crate) async fn upsert_years(
@@ -185,13 +194,14 @@ pub(crate) async fn upsert_years(
          FROM {source} WHERE true \
          ON CONFLICT (category_id, natural_key) DO UPDATE SET sets_count = excluded.sets_count, \
              items_count = excluded.items_count, graded_count = excluded.graded_count, url = excluded.url, \
-             changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
+             changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, {noted}, \
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
-         RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, \
+         RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, {history}, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
-        differs = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
-                   OR stored.graded_count <> excluded.graded_count)",
+        noted = noted_when_seen(dialect, YEAR_DIFFERS),
+        history = history_columns(dialect, PageKind::Sets, ""),
+        differs = YEAR_DIFFERS,
         read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
@@ -341,6 +351,8 @@ impl Populated for CardToStore<'_> {
     }
 }
 
+const POPULATION_DIFFERS: &str = "(stored.counts <> excluded.counts OR stored.total <> excluded.total)";
+
 async fn upsert_populated<T: Populated>(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
@@ -359,10 +371,10 @@ async fn upsert_populated<T: Populated>(
         "INSERT INTO {name} AS stored ({stored}, first_seen_at, changed_at, last_seen_at, seen_by_run) \
          SELECT {given}, {now}, {now}, {now}, $2 FROM {source} WHERE true \
          ON CONFLICT ({parent}, natural_key) DO UPDATE SET url = excluded.url, counts = excluded.counts, \
-             total = excluded.total, changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, \
+             total = excluded.total, changes = stored.changes + CASE WHEN {differs} THEN 1 ELSE 0 END, {noted}, \
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
-         RETURNING id, {parent} AS parent, natural_key, changes, {read_age} AS read_age_us, \
+         RETURNING id, {parent} AS parent, natural_key, changes, {read_age} AS read_age_us, {history}, \
              first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
         stored = names()
             .map(|column| if column == "parent" { *parent } else { column })
@@ -372,7 +384,10 @@ async fn upsert_populated<T: Populated>(
             .map(|column| format!("r.{column}"))
             .collect::<Vec<_>>()
             .join(", "),
-        differs = "(stored.counts <> excluded.counts OR stored.total <> excluded.total)",
+        differs = POPULATION_DIFFERS,
+        noted = noted_when_seen(dialect, POPULATION_DIFFERS),
+        // Those of sets and of cards are the same.
+        history = history_columns(dialect, PageKind::Cards, ""),
         read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
@@ -665,6 +680,7 @@ async fn upsert<T: Serialize>(
             changes: row.try_get("", "changes")?,
             read_age_us: row.try_get("", "read_age_us")?,
             moved: count_upserted(&mut upserted.counts, &row)?,
+            looks: Looks::of(&row)?,
         };
         upserted.rows.insert(key, stored);
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::{CardRow, CategoryRow, GradeRow, PageKind, PageRows, SetRow, YearRow};
 use tagpipe_core::outcome::Cause;
+use tagpipe_core::staleness::Observations;
 
 use crate::audit::{AuditOrigin, insert_audit};
 use crate::catalogue::{
@@ -24,6 +25,7 @@ use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
 use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
+use crate::reading_order::{note_changed_categories, note_tried_categories};
 use crate::reconcile::{forget_unreadable, record_discrepancies, release_verified, unreadable_discrepancy};
 
 /// Who commits.
@@ -441,6 +443,11 @@ async fn write_rows(
             .into_iter()
             .map(|(card, rows)| ((PageKind::GradeRows, card), rows)),
     );
+    let changed_categories = moved
+        .keys()
+        .filter(|(kind, _)| *kind == PageKind::Years)
+        .map(|(_, category)| *category);
+    note_changed_categories(transaction, dialect, changed_categories).await?;
     note_audits(transaction, dialect, accepted, &moved).await
 }
 
@@ -464,8 +471,16 @@ fn collect_children<T: NaturalKey>(
     committed.rows += upserted.counts;
     let own_kind = PageKind::from_level(kind.level().saturating_sub(1)).unwrap_or(PageKind::Categories);
     for page in pages {
-        for (row, child) in page.rows.iter().zip(page.children) {
-            let stored = upserted.row(page.subject, &row.natural_key())?;
+        let stored_rows = page
+            .rows
+            .iter()
+            .map(|row| upserted.row(page.subject, &row.natural_key()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut siblings = Observations::default();
+        for stored in &stored_rows {
+            siblings += stored.looks.history.seen;
+        }
+        for (stored, child) in stored_rows.into_iter().zip(page.children) {
             if stored.moved {
                 *moved.entry((own_kind, page.subject)).or_default() += 1;
             }
@@ -479,6 +494,7 @@ fn collect_children<T: NaturalKey>(
                 subject_id: Some(stored.id),
                 expected: child.expected,
                 subject_changes: stored.changes,
+                stale_since_us: stored.looks.stale_since_us(&siblings),
                 admission,
             });
         }
@@ -556,6 +572,7 @@ async fn note_readings(
         page_id: i64,
         relied_on: u8,
     }
+    note_tried_categories(transaction, dialect, accepted).await?;
     for (kind, table) in [
         (PageKind::Sets, "years"),
         (PageKind::Cards, "sets"),
@@ -580,7 +597,7 @@ async fn note_readings(
             continue;
         }
         let sql = format!(
-            "UPDATE {table} SET read_at = CASE WHEN r.relied_on = 1 THEN {now} ELSE {table}.read_at END, \
+            "UPDATE {table} SET tried_at = {now}, read_at = CASE WHEN r.relied_on = 1 THEN {now} ELSE {table}.read_at END, \
                  read_changes = CASE WHEN r.relied_on = 1 THEN coalesce(page.subject_changes, -1) ELSE -1 END \
              FROM {source} JOIN frontier AS page ON page.id = r.page_id WHERE {table}.id = page.subject_id",
             now = dialect.now(),

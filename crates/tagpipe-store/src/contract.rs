@@ -29,6 +29,9 @@ pub struct NewPage {
     pub expected: Option<u64>,
     /// [`StoredSubject::changes`](crate::StoredSubject) of that row as the page is added; `None` for the categories.
     pub subject_changes: Option<i64>,
+    /// Since when it has probably been out of date, for runs that read [`ReadingOrder::Stalest`](crate::ReadingOrder) first,
+    /// in microseconds since 1970; 0 if it was never read.
+    pub stale_since_us: i64,
     /// What becomes of it.
     pub admission: Admission,
 }

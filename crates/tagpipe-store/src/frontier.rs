@@ -15,6 +15,7 @@ use crate::connect::Store;
 use crate::contract::{Admission, FrontierCounts, Lease, NewPage, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::error::StoreError;
+use crate::reading_order::CLAIM_ORDER;
 
 /// How many more pages may be read, when, and who else reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) struct PageRow<'a> {
     subject_id: Option<i64>,
     expected: Option<i64>,
     subject_changes: Option<i64>,
+    stale_since_us: i64,
     audited: i64,
     state: PageState,
     last_outcome: Option<&'static str>,
@@ -50,6 +52,7 @@ const PAGE_COLUMNS: Columns = &[
     ("subject_id", ColumnType::Int),
     ("expected", ColumnType::Int),
     ("subject_changes", ColumnType::Int),
+    ("stale_since_us", ColumnType::Int),
     ("audited", ColumnType::Int),
     ("state", ColumnType::Text),
     ("last_outcome", ColumnType::Text),
@@ -74,8 +77,7 @@ impl Store {
         Ok(added)
     }
 
-    /// Leases up to `limit` pages to `owner` for `term`: deeper levels first, so that the frontier stays
-    /// small; within a level in the order they were found. Pages whose retry is due become available first.
+    /// Leases up to `limit` pages to `owner` for `term`, in the run's [`ReadingOrder`](crate::ReadingOrder). Pages whose retry is due become available first.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -91,11 +93,11 @@ impl Store {
         let dialect = self.dialect;
         let sql = format!(
             "WITH wanted AS MATERIALIZED (SELECT id FROM frontier WHERE run_id = $4 AND state = 'available' \
-                 ORDER BY level DESC, id LIMIT $5 {skip_locked}) \
+                 ORDER BY {CLAIM_ORDER} LIMIT $5 {skip_locked}) \
              UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \
              WHERE id IN (SELECT id FROM wanted) \
-             RETURNING id, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
+             RETURNING id, stale_since_us, level, page_key, url, {identity} AS identity, subject_id, expected, attempts, \
                  failures, refusals, calm_not_founds, rows_hash, verifications, audited",
             expires = dialect.now_plus("$3"),
             skip_locked = dialect.skip_locked(),
@@ -114,10 +116,13 @@ impl Store {
         let rows = self.write_returning(statement).await?;
         let mut leases = rows
             .iter()
-            .map(|row| lease(row, &token))
-            .collect::<Result<Vec<_>, _>>()?;
-        leases.sort_by_key(|lease| (std::cmp::Reverse(lease.kind), lease.page_id));
-        Ok(leases)
+            .map(|row| Ok((row.try_get::<i64>("", "stale_since_us")?, lease(row, &token)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        // The rows come in any order: this is CLAIM_ORDER once more.
+        leases.sort_by_key(|(stale_since_us, lease)| {
+            (*stale_since_us, std::cmp::Reverse(lease.kind), lease.page_id)
+        });
+        Ok(leases.into_iter().map(|(_, lease)| lease).collect())
     }
 
     /// Looks first: mostly none is due, and looking takes no lock. The statement's time does not change within it, so that
@@ -258,7 +263,7 @@ impl Store {
             "SELECT CAST((SELECT {due} FROM frontier WHERE run_id = $1 AND state = 'retryable' \
                           ORDER BY not_before LIMIT 1) - {now} AS bigint) AS due_us, \
                     (SELECT id FROM frontier WHERE run_id = $1 AND state = 'available' \
-                     ORDER BY level DESC, id LIMIT 1) IS NOT NULL AS available, \
+                     ORDER BY {CLAIM_ORDER} LIMIT 1) IS NOT NULL AS available, \
                     EXISTS (SELECT 1 FROM frontier WHERE run_id = $1 AND state = 'leased') AS leased",
             due = dialect.as_us("not_before"),
             now = dialect.now_us(),
@@ -299,21 +304,28 @@ pub(crate) async fn add_pages(
         .map(|(page, key)| page_row(page, key.as_str()))
         .collect();
     let sql = format!(
-        // A page that was left out as unchanged is read after all when its parent was read again and shows something else.
+        // A page that was left out as unchanged is read after all when its parent was read again and shows something else. One
+        // that still waits is read for what its row shows now.
         "INSERT INTO frontier AS known (run_id, level, page_key, url, identity, subject_id, expected, subject_changes, \
-             audited, state, last_outcome, last_error, finished_at) \
-         SELECT $2, r.level, r.page_key, r.url, r.identity, r.subject_id, r.expected, r.subject_changes, r.audited, \
+             stale_since_us, audited, state, last_outcome, last_error, finished_at) \
+         SELECT $2, r.level, r.page_key, r.url, r.identity, r.subject_id, r.expected, r.subject_changes, \
+             CASE (SELECT reading_order FROM runs WHERE id = $2) WHEN 'stalest' THEN r.stale_since_us ELSE 0 END, r.audited, \
              r.state, r.last_outcome, r.last_error, CASE WHEN r.state IN ('skipped', 'unchanged') THEN {now} END \
          FROM {source} WHERE true ON CONFLICT (run_id, page_key) DO UPDATE SET state = excluded.state, \
-             expected = excluded.expected, subject_changes = excluded.subject_changes, finished_at = NULL \
-         WHERE known.state = 'unchanged' AND excluded.state = 'available' \
-         RETURNING CAST(level AS bigint) AS level",
+             expected = excluded.expected, subject_changes = excluded.subject_changes, finished_at = NULL, \
+             stale_since_us = CASE WHEN known.state = 'unchanged' THEN excluded.stale_since_us ELSE known.stale_since_us END, \
+             seen_again = CASE WHEN known.state = 'unchanged' THEN 0 ELSE 1 END \
+         WHERE excluded.state = 'available' AND (known.state = 'unchanged' \
+             OR (known.state = 'available' AND known.subject_changes <> excluded.subject_changes)) \
+         RETURNING CAST(level AS bigint) AS level, seen_again",
         now = dialect.now(),
         source = dialect.rows(PAGE_COLUMNS),
     );
     let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
     for row in transaction.query_all_raw(statement).await? {
-        added[usize::from(page_kind(row.try_get("", "level")?)?.level())] += 1;
+        if row.try_get::<i64>("", "seen_again")? == 0 {
+            added[usize::from(page_kind(row.try_get("", "level")?)?.level())] += 1;
+        }
     }
     Ok(added)
 }
@@ -329,6 +341,7 @@ fn page_row<'a>(page: &'a NewPage, key: &'a str) -> PageRow<'a> {
             .expected
             .map(|expected| i64::try_from(expected).unwrap_or(i64::MAX)),
         subject_changes: page.subject_changes,
+        stale_since_us: page.stale_since_us,
         audited: i64::from(page.admission == Admission::ReadToAudit),
         state: match page.admission {
             Admission::Read | Admission::ReadToAudit => PageState::Available,

@@ -151,6 +151,7 @@ pub(super) struct Registry {
     epoch: u32,
     /// Of 2^32 draws, how many move a card's population in a week.
     churn: u64,
+    is_uneven: bool,
     numbers: CertNumbers,
 }
 
@@ -208,12 +209,13 @@ pub(crate) struct Completion {
 }
 
 impl Registry {
-    pub(super) fn new(seed: u64, epoch: u32, churn: f64) -> Self {
+    pub(super) fn new(seed: u64, epoch: u32, churn: f64, is_uneven: bool) -> Self {
         let churn = (churn.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u64;
         Self {
             seed,
             epoch,
             churn,
+            is_uneven,
             numbers: CertNumbers::new(seed),
         }
     }
@@ -309,13 +311,24 @@ impl Registry {
             ..Holding::default()
         };
         let churn = Chance::new(self.seed, Purpose::Churn).of(u64::from(of.card));
+        let share = self.churn_of(churn);
         for epoch in 1..=self.epoch {
             let draw = churn.of(u64::from(epoch));
-            if draw.bits() >> 32 < self.churn {
+            if draw.bits() >> 32 < share {
                 move_population(&mut holding, draw.of(0), epoch);
             }
         }
         holding
+    }
+
+    /// Of 2^32 draws, how many move the population of the card with this draw in a week. There is no epoch 0 to draw for.
+    fn churn_of(&self, card: Chance) -> u64 {
+        match card.of(0).below(10) {
+            _ if !self.is_uneven => self.churn,
+            0 => self.churn * 6,
+            1..=3 => self.churn,
+            _ => self.churn / 6,
+        }
     }
 }
 
@@ -506,7 +519,7 @@ mod tests {
     #[test]
     fn counts_agree_with_the_leaderboard_at_every_epoch() {
         for epoch in [0, 1, 60] {
-            let registry = Registry::new(3, epoch, 0.3);
+            let registry = Registry::new(3, epoch, 0.3, false);
             for card in 0..400 {
                 let board = registry.leaderboard(condition(card), None);
                 let mut counts = Counts::default();
@@ -519,7 +532,7 @@ mod tests {
 
     #[test]
     fn places_count_from_one_without_gaps() {
-        let registry = Registry::new(3, 0, 0.0);
+        let registry = Registry::new(3, 0, 0.0, false);
         let board = registry.leaderboard(
             CardCondition {
                 chased_per_mille: 1000,
@@ -541,7 +554,7 @@ mod tests {
 
     #[test]
     fn scores_lie_in_the_band_of_their_grade() {
-        let registry = Registry::new(4, 0, 0.0);
+        let registry = Registry::new(4, 0, 0.0, false);
         let mut scored = 0;
         for certificate in (0..500).flat_map(|card| registry.leaderboard(condition(card), None)) {
             if let Some(score) = certificate.score {
@@ -555,17 +568,39 @@ mod tests {
 
     #[test]
     fn a_week_moves_the_share_of_cards_it_was_told_to() {
-        let before = Registry::new(4, 3, 0.02);
-        let after = Registry::new(4, 4, 0.02);
-        let moved = (0..20_000)
-            .filter(|&card| before.counts(condition(card), None) != after.counts(condition(card), None))
-            .count();
-        assert!((300..500).contains(&moved), "{moved}");
-        let fell = (0..20_000)
-            .filter(|&card| {
-                before.counts(condition(card), None).total() > after.counts(condition(card), None).total()
+        for is_uneven in [false, true] {
+            let before = Registry::new(4, 3, 0.02, is_uneven);
+            let after = Registry::new(4, 4, 0.02, is_uneven);
+            let moved = (0..20_000)
+                .filter(|&card| before.counts(condition(card), None) != after.counts(condition(card), None))
+                .count();
+            assert!((300..500).contains(&moved), "{moved}");
+            let fell = (0..20_000)
+                .filter(|&card| {
+                    before.counts(condition(card), None).total() > after.counts(condition(card), None).total()
+                })
+                .count();
+            assert!((1..60).contains(&fell), "{fell}");
+        }
+    }
+
+    #[test]
+    fn uneven_cards_keep_their_rates_and_the_share_of_all() {
+        let weeks: Vec<_> = (0..=20).map(|epoch| Registry::new(4, epoch, 0.1, true)).collect();
+        let moves: Vec<usize> = (0..3_000)
+            .map(|card| {
+                let counts: Vec<_> = weeks
+                    .iter()
+                    .map(|week| week.counts(condition(card), None))
+                    .collect();
+                counts.windows(2).filter(|two| two[0] != two[1]).count()
             })
-            .count();
-        assert!((1..60).contains(&fell), "{fell}");
+            .collect();
+        let (busy, calm) = (
+            moves.iter().filter(|&&moves| moves >= 8).count(),
+            moves.iter().filter(|&&moves| moves <= 1).count(),
+        );
+        assert!((200..400).contains(&busy), "{busy}");
+        assert!((1500..2400).contains(&calm), "{calm}");
     }
 }

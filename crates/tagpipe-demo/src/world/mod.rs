@@ -104,6 +104,8 @@ pub(crate) struct WorldConditions {
     pub(crate) churn: f64,
     /// Share of what a week treats otherwise.
     pub(crate) upheaval: f64,
+    /// Whether some cards move more often than others.
+    pub(crate) uneven_churn: bool,
 }
 
 /// The whole content of a site. It never changes; a later epoch is another world.
@@ -126,9 +128,10 @@ impl World {
             epoch,
             churn,
             upheaval,
+            uneven_churn,
         } = conditions;
         let atlas = Atlas::draw(seed, pages, hostile);
-        let registry = Registry::new(seed, epoch, churn);
+        let registry = Registry::new(seed, epoch, churn, uneven_churn);
         let mut world = Self {
             conditions,
             atlas,

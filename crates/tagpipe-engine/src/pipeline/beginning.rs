@@ -6,10 +6,12 @@ use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{DatabaseUrl, Resumed, RunRecord, RunnerEnd, RunningRunner, Store, StoreError};
+use tagpipe_store::{
+    DatabaseUrl, ReadingOrder, Resumed, RunRecord, RunnerEnd, RunningRunner, Store, StoreError,
+};
 
 use super::orchestrated::Entry;
-use super::seed::{ensure_something_to_read, seed};
+use super::seed::{ensure_something_to_read, seed, seed_due};
 use super::{Pipeline, Start};
 use crate::error::RunError;
 use crate::patience::persistently;
@@ -102,6 +104,11 @@ impl Pipeline {
             freshness,
         )
         .await?;
+        let order = self.settings.reading_order();
+        if order == ReadingOrder::Stalest {
+            seed_due(&mut seeding, start_from, filters, freshness).await?;
+        }
+        seeding.order(order).await?;
         if let Some(Entry {
             identity,
             runners_wanted,
@@ -298,6 +305,8 @@ impl Pipeline {
         }
         if at_work == 0 {
             taken_back += self.reopen(run).await?;
+            // Time has passed, and the budget may be another one. Beside others at work their order stands.
+            self.store.order(run, self.settings.reading_order()).await?;
         }
         self.store.set_run_state(run, RunState::Running, None).await?;
         let counts = self.store.frontier_counts(run).await?;

@@ -60,6 +60,7 @@ pub(crate) async fn seed(
             subject_id: None,
             expected: None,
             subject_changes: None,
+            stale_since_us: 0,
             admission: Admission::Read,
         };
         return Ok(seeding.add(&[page]).await?);
@@ -80,6 +81,33 @@ pub(crate) async fn seed(
     }
 }
 
+/// Adds the pages below `start_from` that are known to be due, or may be. Without a budget they are found on the way down; a
+/// run that may end before it has gone everywhere must know at its start what it can choose from.
+pub(crate) async fn seed_due(
+    seeding: &mut RunSeeding,
+    start_from: PageKind,
+    filters: &Filters,
+    freshness: Freshness,
+) -> Result<(), RunError> {
+    for kind in PageKind::ALL.into_iter().filter(|kind| *kind > start_from) {
+        let mut after = 0;
+        loop {
+            let subjects = seeding
+                .due(kind, freshness.full, freshness.max_age, after, CHUNK)
+                .await?;
+            let Some(last) = subjects.last() else { break };
+            after = last.id;
+            let pages: Vec<_> = subjects
+                .into_iter()
+                .filter(|subject| filters.rejects(kind, &subject.identity).is_none())
+                .map(|subject| first_page(kind, subject, freshness))
+                .collect();
+            seeding.add(&pages).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The page of a stored row.
 pub(super) fn first_page(kind: PageKind, subject: StoredSubject, freshness: Freshness) -> NewPage {
     let admission = freshness.admission(&subject);
@@ -90,6 +118,7 @@ pub(super) fn first_page(kind: PageKind, subject: StoredSubject, freshness: Fres
         subject_id: Some(subject.id),
         expected: subject.expected,
         subject_changes: subject.changes,
+        stale_since_us: 0,
         admission,
     }
 }

@@ -29,6 +29,10 @@ pub struct Model {
     pub verified_at: Option<TimeDateTimeWithTimeZone>,
     pub vanished_at: Option<TimeDateTimeWithTimeZone>,
     pub seen_by_run: Option<i64>,
+    pub seen_times: i64,
+    pub tried_at: Option<TimeDateTimeWithTimeZone>,
+    pub same_until: Option<TimeDateTimeWithTimeZone>,
+    pub differs_since: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -20,6 +20,10 @@ pub struct Model {
     pub last_seen_at: TimeDateTimeWithTimeZone,
     pub vanished_at: Option<TimeDateTimeWithTimeZone>,
     pub seen_by_run: Option<i64>,
+    pub seen_times: i64,
+    pub changes: i64,
+    pub tried_at: Option<TimeDateTimeWithTimeZone>,
+    pub read_at: Option<TimeDateTimeWithTimeZone>,
 }
 
 /// None: queries that need a join are written as one.

@@ -39,6 +39,8 @@ pub struct Model {
     pub rows_moved: Option<i64>,
     pub doubt: Option<String>,
     pub verify_after: Option<i64>,
+    pub stale_since_us: i64,
+    pub seen_again: i64,
 }
 
 /// None: queries that need a join are written as one.

@@ -19,6 +19,7 @@ pub struct Model {
     pub summary: Option<Json>,
     pub closing_by: Option<String>,
     pub closing_until: Option<TimeDateTimeWithTimeZone>,
+    pub reading_order: String,
 }
 
 /// None: queries that need a join are written as one.

@@ -37,6 +37,11 @@ impl MigratorTrait for Migrator {
                 down: include_str!("m0006_history_down.sql"),
             }),
             Box::new(SqlMigration {
+                name: "m0007_expected_change",
+                up: include_str!("m0007_expected_change.sql"),
+                down: include_str!("m0007_expected_change_down.sql"),
+            }),
+            Box::new(SqlMigration {
                 name: "m0008_check",
                 up: include_str!("m0008_check.sql"),
                 down: include_str!("m0008_check_down.sql"),

@@ -105,6 +105,10 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         last_seen_at: category.first_seen_at,
         vanished_at: None,
         seen_by_run: Some(crawl.run),
+        seen_times: 1,
+        changes: 1,
+        tried_at: category.tried_at,
+        read_at: category.read_at,
     };
     assert_eq!(category, expected);
 
@@ -126,8 +130,13 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         read_at: year.read_at,
         vanished_at: None,
         seen_by_run: Some(crawl.run),
+        seen_times: 1,
+        tried_at: year.tried_at,
+        same_until: None,
+        differs_since: None,
     };
     now(year.read_at.unwrap());
+    now(year.tried_at.unwrap());
     assert_eq!(year, expected);
 
     let set = sets::Entity::find().one(connection).await.unwrap().unwrap();
@@ -146,11 +155,16 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: set.read_at,
+        seen_times: 1,
+        tried_at: set.tried_at,
+        same_until: None,
+        differs_since: None,
         verified_at: None,
         vanished_at: None,
         seen_by_run: Some(crawl.run),
     };
     now(set.read_at.unwrap());
+    now(set.tried_at.unwrap());
     assert_eq!(set, expected);
 
     let stored = cards::Entity::find().all(connection).await.unwrap();
@@ -172,11 +186,16 @@ async fn every_table_reads_back_what_was_committed(crawl: Crawl) {
         changes: 1,
         read_changes: 1,
         read_at: card.read_at,
+        seen_times: 1,
+        tried_at: card.tried_at,
+        same_until: None,
+        differs_since: None,
         verified_at: None,
         vanished_at: None,
         seen_by_run: Some(crawl.run),
     };
     now(card.read_at.unwrap());
+    now(card.tried_at.unwrap());
     assert_eq!(*card, expected);
     assert!(
         stored
@@ -275,6 +294,8 @@ async fn check_frontier(crawl: &Crawl, leases: &[Lease], card_id: i64) {
         elapsed_ms: Some(150),
         finished_at: completed.finished_at,
         subject_changes: Some(1),
+        stale_since_us: 0,
+        seen_again: 0,
         audited: 0,
         rows_moved: None,
         doubt: None,
@@ -423,6 +444,7 @@ async fn check_bookkeeping(crawl: &Crawl, card_id: i64) {
         summary: Some(summary),
         closing_by: None,
         closing_until: None,
+        reading_order: "deepest".into(),
     };
     assert_eq!(run, expected);
     now(run.finished_at.unwrap());

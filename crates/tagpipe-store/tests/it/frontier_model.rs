@@ -13,7 +13,7 @@ use tagpipe_core::model::{CategoryRow, Identity, PageKind, PageRows, YearRow};
 use tagpipe_store::contract::{Ending, Fate, Finish, Lease, NewPage, RunId};
 use tagpipe_store::entities::{frontier, runners};
 use tagpipe_store::testing::TestDatabase;
-use tagpipe_store::{DatabaseUrl, RunnerIdentity, Store};
+use tagpipe_store::{DatabaseUrl, ReadingOrder, RunnerIdentity, Store};
 
 use crate::harness::*;
 
@@ -56,6 +56,10 @@ enum Step {
     },
     Rescue,
     Reopen,
+    /// A page is found that has been out of date since then.
+    Find {
+        stale_since_us: i64,
+    },
 }
 
 fn how() -> impl Strategy<Value = How> {
@@ -81,6 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => runner().prop_map(|runner| Step::Heartbeat { runner }),
         2 => runner().prop_map(|runner| Step::TakeBack { runner }),
         1 => Just(Step::Reopen),
+        2 => (0i64..4).prop_map(|stale_since_us| Step::Find { stale_since_us }),
     ]
 }
 
@@ -90,6 +95,8 @@ struct Page {
     kind: PageKind,
     key: String,
     state: PageState,
+    /// What decides before its level; 0 where only the level does.
+    stale_since_us: i64,
     attempts: i64,
     /// Of the lease in force, or of the one that closed the page.
     token: Option<String>,
@@ -107,6 +114,7 @@ impl Page {
             kind,
             key: identity.key(kind).to_string(),
             state: PageState::Available,
+            stale_since_us: 0,
             attempts: 0,
             token: None,
             holder: None,
@@ -152,14 +160,16 @@ impl Runner {
 struct Model {
     store: Store,
     run: RunId,
+    order: ReadingOrder,
     runners: Vec<Runner>,
     pages: Vec<Page>,
 }
 
 impl Model {
     /// A frontier of three years of one category, ready to be read.
-    async fn on(store: Store) -> Model {
+    async fn on(store: Store, order: ReadingOrder) -> Model {
         let run = store.start_run(&serde_json::json!({})).await.unwrap();
+        store.order(run, order).await.unwrap();
         let mut runners = Vec::new();
         for number in 1..=RUNNERS {
             let identity = runner(&format!("runner_{number}"));
@@ -179,7 +189,7 @@ impl Model {
             .remove(0);
         let names: Vec<_> = (0..3)
             .map(|n| CategoryRow {
-                name: format!("c{n}"),
+                name: category(run, n),
             })
             .collect();
         let finish = complete(&lease, PageRows::Categories(names));
@@ -194,7 +204,7 @@ impl Model {
             Page::new(
                 PageKind::Years,
                 &Identity {
-                    category: format!("c{n}"),
+                    category: category(run, n),
                     ..Identity::default()
                 },
             )
@@ -202,6 +212,7 @@ impl Model {
         Model {
             store,
             run,
+            order,
             runners,
             pages,
         }
@@ -242,8 +253,28 @@ impl Model {
                 let reopened = self.free_where(|page| page.state == PageState::Failed);
                 prop_assert_eq!(self.store.reopen_failed(self.run).await.unwrap(), reopened);
             }
+            Step::Find { stale_since_us } => self.find(stale_since_us).await,
         }
         self.compare().await
+    }
+
+    async fn find(&mut self, stale_since_us: i64) {
+        let number = self.pages.len();
+        let identity = Identity {
+            name: format!("n{number}"),
+            ..Identity::default()
+        };
+        let found = NewPage {
+            subject_id: Some(1_000_000 + number as i64),
+            stale_since_us,
+            ..page(PageKind::GradeRows, identity.clone())
+        };
+        self.store.add_pages(self.run, &[found]).await.unwrap();
+        let mut page = Page::new(PageKind::GradeRows, &identity);
+        if self.order == ReadingOrder::Stalest {
+            page.stale_since_us = stale_since_us;
+        }
+        self.pages.push(page);
     }
 
     fn free_where(&mut self, wanted: impl Fn(&Page) -> bool) -> u64 {
@@ -272,7 +303,7 @@ impl Model {
             .iter_mut()
             .filter(|page| page.state == PageState::Available)
             .collect();
-        wanted.sort_by_key(|page| std::cmp::Reverse(page.kind));
+        wanted.sort_by_key(|page| (page.stale_since_us, std::cmp::Reverse(page.kind)));
         wanted.truncate(limit);
         let claimed: Vec<_> = leases.iter().map(|lease| lease.key.as_str()).collect();
         prop_assert_eq!(
@@ -436,12 +467,21 @@ fn children_of(finish: &Finish) -> Vec<Page> {
         .collect()
 }
 
-async fn take_all(store: Store, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut model = Model::on(store).await;
+async fn take_all(store: Store, order: ReadingOrder, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::on(store, order).await;
     for step in steps {
         model.take(step).await?;
     }
     Ok(())
+}
+
+/// Each run has categories of its own: one that an earlier run has read has a history, and so another place.
+fn category(run: RunId, n: usize) -> String {
+    format!("r{run}c{n}")
+}
+
+fn order() -> impl Strategy<Value = ReadingOrder> {
+    prop_oneof![Just(ReadingOrder::Deepest), Just(ReadingOrder::Stalest)]
 }
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -456,11 +496,11 @@ proptest! {
     #![proptest_config(cases(64))]
 
     #[test]
-    fn any_order_of_events_keeps_every_page_once(steps in prop::collection::vec(step(), 1..60)) {
+    fn any_order_of_events_keeps_every_page_once(order in order(), steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = Store::open(&DatabaseUrl::Memory, true).await.unwrap();
-            take_all(store, steps).await
+            take_all(store, order, steps).await
         })?;
     }
 }
@@ -474,9 +514,11 @@ fn any_order_of_events_keeps_every_page_once_on_postgres() {
         .build()
         .unwrap();
     let store = runtime.block_on(database.open());
-    let steps = prop::collection::vec(step(), 1..60);
+    let events = (order(), prop::collection::vec(step(), 1..60));
     TestRunner::new(cases(12))
-        .run(&steps, |steps| runtime.block_on(take_all(store.clone(), steps)))
+        .run(&events, |(order, steps)| {
+            runtime.block_on(take_all(store.clone(), order, steps))
+        })
         .unwrap();
 }
 

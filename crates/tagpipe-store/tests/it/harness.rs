@@ -280,6 +280,7 @@ pub(crate) fn page(kind: PageKind, identity: Identity) -> NewPage {
         subject_id: None,
         expected: None,
         subject_changes: None,
+        stale_since_us: 0,
         admission: tagpipe_store::contract::Admission::Read,
     }
 }

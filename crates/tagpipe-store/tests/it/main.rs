@@ -20,6 +20,7 @@ mod history;
 mod many_runners;
 mod migrations;
 mod pace;
+mod reading_order;
 mod reconcile;
 mod runs;
 mod subjects;

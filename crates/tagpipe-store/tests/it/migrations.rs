@@ -77,6 +77,7 @@ async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
         "m0003_many_runners",
         "m0004_reading",
         "m0006_history",
+        "m0007_expected_change",
         "m0008_check",
     ]
     .map(str::to_owned)

@@ -72,6 +72,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
                 .map(|_| time(merged, "max_duration"))
                 .transpose()?,
         },
+        order: None,
         audit_level: log_level(merged)?,
         audit_retention: retention(merged)?,
         lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,

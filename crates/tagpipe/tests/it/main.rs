@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod browser;
+mod budget;
 mod chaos;
 mod crawl;
 mod data_questions;

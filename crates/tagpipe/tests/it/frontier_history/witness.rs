@@ -225,6 +225,7 @@ mod tests {
                 subject_id: Some(0),
                 expected: None,
                 subject_changes: None,
+                stale_since_us: 0,
                 admission: tagpipe_store::contract::Admission::Read,
             });
             watcher.add_pages(run, &pages).await.unwrap();
