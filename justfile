@@ -31,6 +31,10 @@ bench-looking *ARGUMENTS:
 bench-claims *ARGUMENTS:
     bench/claims {{ARGUMENTS}}
 
+# What kept documents cost, and how fast they are read again
+bench-documents *ARGUMENTS:
+    bench/documents {{ARGUMENTS}}
+
 # What 2 and 4 runners bring
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}

@@ -8,6 +8,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
+use tagpipe_store::contract::KeepDocuments;
 
 /// What one runner is told.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct RunSettings {
     pub budget: Budget,
     /// Entries below this level are not written to the audit trail.
     pub audit_level: AuditLevel,
+    /// Which documents are kept of what is read.
+    pub keep_documents: KeepDocuments,
     /// How long the trail is kept.
     pub audit_retention: AuditRetention,
     /// Term of a lease; it is renewed after a third of it.
@@ -57,6 +60,7 @@ impl Default for RunSettings {
             freshness: Freshness::default(),
             budget: Budget::default(),
             audit_level: AuditLevel::Info,
+            keep_documents: KeepDocuments::default(),
             audit_retention: AuditRetention::default(),
             lease_term: Duration::from_secs(30),
             database_patience: Duration::from_secs(60),

@@ -162,8 +162,9 @@ impl Store {
     /// See [`StoreError::class`].
     pub async fn newest_unfinished_run(&self) -> Result<Option<RunRecord>, StoreError> {
         self.one_run(
-            "WHERE state IN ('running', 'interrupted') \
-             OR (state = 'disputed' AND id = (SELECT max(id) FROM runs)) ORDER BY id DESC LIMIT 1",
+            "WHERE (state IN ('running', 'interrupted') \
+                 OR (state = 'disputed' AND id = (SELECT max(id) FROM runs))) \
+             AND coalesce(config ->> 'work', '') <> 'reparse' ORDER BY id DESC LIMIT 1",
             None,
         )
         .await

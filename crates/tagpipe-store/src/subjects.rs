@@ -168,7 +168,7 @@ fn above(kind: PageKind) -> Option<&'static str> {
     }
 }
 
-fn stored_subject(row: &QueryResult) -> Result<StoredSubject, StoreError> {
+pub(crate) fn stored_subject(row: &QueryResult) -> Result<StoredSubject, StoreError> {
     let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get("", column)?) };
     let expected: Option<i64> = row.try_get("", "expected")?;
     let read_age_us: Option<i64> = row.try_get("", "read_age_us")?;
@@ -191,7 +191,7 @@ fn stored_subject(row: &QueryResult) -> Result<StoredSubject, StoreError> {
 }
 
 /// Columns and joins for the rows above the pages of `kind`; none are above the categories.
-fn source(kind: PageKind, dialect: Dialect) -> Option<String> {
+pub(crate) fn source(kind: PageKind, dialect: Dialect) -> Option<String> {
     let columns_and_joins = match kind {
         PageKind::Categories => return None,
         PageKind::Years => {

@@ -4,6 +4,7 @@ pub mod audit_logs;
 pub mod cards;
 pub mod categories;
 pub mod discrepancies;
+pub mod documents;
 pub mod frontier;
 pub mod grade_rows;
 pub mod grade_scale;

@@ -31,6 +31,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0004_reading.sql"),
                 down: include_str!("m0004_reading_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0005_documents",
+                up: include_str!("m0005_documents.sql"),
+                down: include_str!("m0005_documents_down.sql"),
+            }),
         ]
     }
 }

@@ -11,6 +11,7 @@ mod harness;
 
 mod audit;
 mod commit;
+mod documents;
 mod entities;
 mod errors;
 mod frontier;
