@@ -3,13 +3,11 @@
 use std::time::Instant;
 
 use sea_orm::EntityTrait;
-
 use tagpipe_core::model::{CategoryRow, Identity, PageKind, PageRows};
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::contract::{Ending, Fate, Finish, KeepDocuments, Lease, PackedDocument, ReadDocuments};
 use tagpipe_store::entities::documents;
 use tagpipe_store::{KeptPage, Replayed, Replayer, Reread};
-
 
 use crate::harness::*;
 

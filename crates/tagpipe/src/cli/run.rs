@@ -197,10 +197,11 @@ impl PlanArguments {
   tagpipe reparse --profile corrected.toml
   tagpipe reparse --categories Hockey --json
 
-It makes no request: pages come from the documents that runs keep (--keep-documents). What was seen when remains; what
-has no kept document is read by the next `tagpipe run`. Doing it again is safe.
-Exit codes: 0 everything fits, 1 could not run, 2 wrong usage or setting, 3 documents of some pages do not fit the
-profile, 4 sums disagree, 7 the database went away, 130, 143 interrupted")]
+It makes no request: pages come from the documents that runs keep (--keep-documents). What was
+seen when remains; what has no kept document is read by the next `tagpipe run`. Doing it again is
+safe.
+Exit codes: 0 everything fits, 1 could not run, 2 wrong usage or setting, 3 documents of some pages
+do not fit the profile, 4 sums disagree, 7 the database went away, 130, 143 interrupted")]
 pub(crate) struct ReparseArguments {
     /// Categories, as a comma list with * [default: all]
     #[arg(long, value_name = "LIST")]

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use tagpipe_demo::DemoConfig;
 use tagpipe_store::DatabaseUrl;
 
-use crate::harness::{Ended, Engine, Rig, fetches, quick_profile};
+use crate::harness::{Ended, Engine, Rig, Running, fetches, quick_profile};
 
 /// The tables that a run's reading fills.
 const CATALOGUE: [&str; 6] = [
@@ -77,8 +77,8 @@ async fn numbers(rig: &Rig, sql: &str) -> Vec<i64> {
     lines.iter().map(|line| line.parse().expect("a number")).collect()
 }
 
-/// Runs `tagpipe reparse` as `Rig::run` runs `tagpipe run`.
-async fn reparse(rig: &Rig, arguments: &[&str]) -> Ended {
+/// Starts `tagpipe reparse` on the rig's database.
+fn start_reparse(rig: &Rig, arguments: &[&str]) -> Running {
     let (profile, database) = (rig.profile(), database(rig));
     let mut all = vec![
         "reparse",
@@ -89,7 +89,12 @@ async fn reparse(rig: &Rig, arguments: &[&str]) -> Ended {
         &database,
     ];
     all.extend(arguments);
-    rig.tagpipe(&all).await
+    Running::start(rig.command(&all))
+}
+
+/// Runs `tagpipe reparse` as `Rig::run` runs `tagpipe run`.
+async fn reparse(rig: &Rig, arguments: &[&str]) -> Ended {
+    start_reparse(rig, arguments).ended().await
 }
 
 fn database(rig: &Rig) -> String {
@@ -238,6 +243,37 @@ async fn sqlite_reparses_what_a_wrong_profile_has_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_reparses_what_a_wrong_profile_has_read() {
     a_corrected_profile_gives_what_reading_with_it_gives(Engine::Postgres).await;
+}
+
+async fn a_killed_reparse_loses_nothing(engine: Engine) {
+    let rig = rig(engine, 400).await;
+    rig.set_profile(&profile(&SWAPPED));
+    assert_eq!(rig.run(&[]).await.code, Some(4));
+    rig.set_profile(&quick_profile());
+    let running = start_reparse(&rig, &[]);
+    let reread = "SELECT count(*) AS line FROM frontier WHERE run_id = 2";
+    while numbers(&rig, reread).await[0] == 0 && !running.has_ended() {
+        tokio::task::yield_now().await;
+    }
+    running.kill_alone().await;
+    // What the corrected profile has not read is due: a run would ask the site for it.
+    let report = report(&reparse(&rig, &[]).await, 0);
+    assert_eq!(report["pages"].as_u64(), Some(rig.site.world().page_count()));
+    rig.assert_equals_truth().await;
+    let before = rig.documents().len();
+    rig.run(&[]).await.summary(0);
+    let categories = rig.site.world().category_rows().count();
+    assert_eq!(fetches(&rig.documents()[before..]).len(), 1 + categories);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_loses_nothing_when_a_reparse_is_killed() {
+    a_killed_reparse_loses_nothing(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_loses_nothing_when_a_reparse_is_killed() {
+    a_killed_reparse_loses_nothing(Engine::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
