@@ -35,6 +35,10 @@ bench-claims *ARGUMENTS:
 bench-freshness *ARGUMENTS:
     bench/freshness {{ARGUMENTS}}
 
+# What kept documents cost, and how fast they are read again
+bench-documents *ARGUMENTS:
+    bench/documents {{ARGUMENTS}}
+
 # What 2 and 4 runners bring
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}

@@ -15,9 +15,14 @@ use tagpipe_core::policy::{Decision, RetryPolicy};
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{Document, FetchError, Fetcher, Next, Robots};
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel};
-use tagpipe_store::contract::{Admission, ChildFate, ChildPage, Ending, Finish, Lease, ReadCost, Unreadable};
+use tagpipe_store::contract::{
+    Admission, ChildFate, ChildPage, Ending, Finish, KeepDocuments, Lease, ReadCost, ReadDocuments,
+    Unreadable, profile_label,
+};
 use tagpipe_store::{StoreError, StoredSubject};
+use url::Url;
 
+use crate::document::{FetchedDocument, pack};
 use crate::heartbeat::Activity;
 use crate::judgement::{Reading, judge};
 use crate::pacer::{Pacer, Permit};
@@ -25,15 +30,22 @@ use crate::settings::Freshness;
 
 /// Reads pages. Shared by all workers of a runner.
 pub(crate) struct Reader {
-    pub(crate) profile: Arc<SiteProfile>,
+    pub(crate) rules: Rules,
     pub(crate) fetcher: Arc<dyn Fetcher>,
     pub(crate) robots: Robots,
     pub(crate) pacer: Pacer,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) keep_documents: KeepDocuments,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// What a document means, wherever it comes from.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) profile: Arc<SiteProfile>,
     pub(crate) filters: Filters,
     pub(crate) freshness: Freshness,
-    pub(crate) retry: RetryPolicy,
     pub(crate) audit_level: AuditLevel,
-    pub(crate) activity: Arc<Activity>,
 }
 
 /// A page that was read, and what it means for the run.
@@ -56,8 +68,8 @@ pub(crate) enum Alarm {
 }
 
 /// A reading with what it left over.
-struct Collected {
-    reading: Reading,
+pub(crate) struct Collected {
+    pub(crate) reading: Reading,
     unreadable: Vec<UnreadableCell>,
     odd_addresses: Vec<(Identity, String)>,
 }
@@ -73,10 +85,12 @@ enum Attempt {
 
 /// What is known while a page is being read.
 #[derive(Default)]
-struct Effort {
+pub(crate) struct Effort {
     cost: ReadCost,
     /// That of the last request; `None` before the first.
     permit: Option<Permit>,
+    /// What was read of the page itself, if it is to be kept.
+    documents: Vec<FetchedDocument>,
 }
 
 impl Effort {
@@ -100,7 +114,7 @@ impl Reader {
             Attempt::Stopped => Ok(give_back(lease, &effort, None)),
             Attempt::Ended(Outcome::Empty) if must_have_rows(&lease) => {
                 let outcome = Outcome::LayoutChanged {
-                    detail: self.nothing_where_rows_must_be(&lease),
+                    detail: self.rules.nothing_where_rows_must_be(&lease),
                 };
                 self.conclude(lease, effort, outcome, None).await
             }
@@ -114,7 +128,7 @@ impl Reader {
 
     /// Fetches and extracts the documents of a page, one after the other.
     async fn collect(&self, lease: &Lease, effort: &mut Effort) -> Result<Attempt, StoreError> {
-        let url = match self.profile.origin.join(&lease.url) {
+        let url = match self.rules.profile.origin.join(&lease.url) {
             Ok(url) => url,
             Err(error) => {
                 return Ok(Attempt::Ended(network(format!(
@@ -135,20 +149,13 @@ impl Reader {
             }
         };
         count(&open.document, effort);
-        let mut page = match self.extract(lease, &open.document) {
+        let extracted = self.rules.extract(lease, &open.document.html);
+        self.note_document(effort, lease.url.clone(), open.document, &extracted);
+        let mut page = match extracted {
             Ok(page) => page,
             Err(outcome) => return Ok(Attempt::Ended(outcome)),
         };
-        let mut collected = Collected {
-            reading: Reading {
-                rows: PageRows::none(lease.kind),
-                pager: None,
-                totals: None,
-                lost_rows: 0,
-            },
-            unreadable: Vec::new(),
-            odd_addresses: Vec::new(),
-        };
+        let mut collected = Collected::new(lease.kind);
         loop {
             let next = page.next.take();
             let more = page.pager.is_some_and(|pager| pager.to < pager.of);
@@ -160,28 +167,48 @@ impl Reader {
             if !self.take_slot(effort).await? {
                 return Ok(Attempt::Stopped);
             }
+            let address = address_of(&url, &next);
             let document = match open.pager.next(&pager_step(next)).await {
                 Ok(document) => document,
                 Err(error) => return Ok(failed(error)),
             };
             count(&document, effort);
-            page = match self.extract(lease, &document) {
+            let extracted = self.rules.extract(lease, &document.html);
+            self.note_document(effort, address, document, &extracted);
+            page = match extracted {
                 Ok(page) => page,
                 Err(outcome) => return Ok(Attempt::Ended(outcome)),
             };
         }
     }
 
-    fn nothing_where_rows_must_be(&self, lease: &Lease) -> String {
-        let promised = lease.expected.map_or_else(String::new, |count| {
-            format!(", though its parent counted {count}")
-        });
-        format!(
-            "no element matches the rows `{}` of {}, and no empty state is shown{promised}; is a script needed that did \
-             not run (`--fetch browser`), or has the site changed (`tagpipe probe`)?",
-            self.profile.rows_selector(lease.kind),
-            lease.kind
-        )
+    /// Remembers a document until it is known whether its page is committed.
+    fn note_document(
+        &self,
+        effort: &mut Effort,
+        url: String,
+        document: Document,
+        extracted: &Result<ExtractedPage, Outcome>,
+    ) {
+        if self.keep_documents != KeepDocuments::None {
+            effort.documents.push(FetchedDocument {
+                url,
+                html: document.html,
+                received: Instant::now(),
+                rows: extracted.as_ref().map_or(0, |page| page.rows.len()),
+            });
+        }
+    }
+
+    /// The documents of a page as they are kept with its commit. Compressed here, outside of any transaction.
+    fn packed(&self, ending: &Ending, documents: Vec<FetchedDocument>) -> ReadDocuments {
+        let is_completed = matches!(ending, Ending::Completed { .. });
+        let kept = documents.into_iter().filter(|_| is_completed);
+        ReadDocuments {
+            keep: self.keep_documents,
+            profile: profile_label(&self.rules.profile.name, &self.rules.profile.version),
+            documents: kept.filter_map(pack).collect(),
+        }
     }
 
     /// Waits for the pace; `false` when somebody asked to stop meanwhile.
@@ -192,16 +219,6 @@ impl Reader {
         effort.cost.requests += 1;
         effort.permit = Some(permit);
         Ok(true)
-    }
-
-    fn extract(&self, lease: &Lease, document: &Document) -> Result<ExtractedPage, Outcome> {
-        match extract(&self.profile, lease.kind, &lease.identity, &document.html) {
-            Extracted::Page(page) => Ok(*page),
-            Extracted::NotFound => Err(Outcome::SuspectedSoft404),
-            Extracted::Blocked { by } => Err(Outcome::Blocked { by }),
-            Extracted::NotReady => Err(Outcome::Empty),
-            Extracted::LayoutChanged { detail } => Err(Outcome::LayoutChanged { detail }),
-        }
     }
 
     /// Whether the not-found screen on the page of `lease` speaks of the page rather than of the pace. The site must be
@@ -221,9 +238,9 @@ impl Reader {
     /// Asks for the categories, which are there whatever else is not.
     async fn site_gives_pages(&self, effort: &mut Effort) -> Result<bool, StoreError> {
         let (kind, identity) = (PageKind::Categories, Identity::default());
-        let url = self.profile.page_url(kind, &identity).ok();
+        let url = self.rules.profile.page_url(kind, &identity).ok();
         let allowed = url.filter(|url| self.robots.allows(url));
-        let Some(Ok(url)) = allowed.map(|url| self.profile.origin.join(&url)) else {
+        let Some(Ok(url)) = allowed.map(|url| self.rules.profile.origin.join(&url)) else {
             return Ok(false);
         };
         if !self.take_slot(effort).await? {
@@ -232,7 +249,7 @@ impl Reader {
         let outcome = match self.fetcher.open(kind, &url).await {
             Ok(open) => {
                 count(&open.document, effort);
-                match extract(&self.profile, kind, &identity, &open.document.html) {
+                match extract(&self.rules.profile, kind, &identity, &open.document.html) {
                     Extracted::Page(page) if !page.rows.is_empty() => {
                         self.pacer.accepted().await?;
                         return Ok(true);
@@ -293,12 +310,14 @@ impl Reader {
             ));
         }
         let ending = self.ending(&lease, &outcome, &decision, collected, hash, calm);
-        let audit = self.audit_of(&lease, &effort, &outcome, &ending);
+        let audit = self.rules.audit_of(&lease, &effort, &outcome, &ending);
+        let documents = self.packed(&ending, effort.documents);
         Ok(Read {
             finish: Finish {
                 lease,
                 cost: effort.cost,
                 ending,
+                documents,
                 audit,
             },
             outcome: Some(outcome),
@@ -318,7 +337,7 @@ impl Reader {
         let cause = outcome.cause();
         let history = || lease.history.after(cause, hash, calm);
         match *decision {
-            Decision::Commit { .. } => self.completed(lease, outcome, collected),
+            Decision::Commit { .. } => self.rules.completed(lease, outcome, collected),
             Decision::Retry { after } => Ending::Retry {
                 after,
                 cause,
@@ -337,8 +356,32 @@ impl Reader {
             Decision::StopRun => Ending::Released { began: true },
         }
     }
+}
 
-    fn completed(&self, lease: &Lease, outcome: &Outcome, collected: Option<Collected>) -> Ending {
+impl Rules {
+    pub(crate) fn extract(&self, lease: &Lease, html: &str) -> Result<ExtractedPage, Outcome> {
+        match extract(&self.profile, lease.kind, &lease.identity, html) {
+            Extracted::Page(page) => Ok(*page),
+            Extracted::NotFound => Err(Outcome::SuspectedSoft404),
+            Extracted::Blocked { by } => Err(Outcome::Blocked { by }),
+            Extracted::NotReady => Err(Outcome::Empty),
+            Extracted::LayoutChanged { detail } => Err(Outcome::LayoutChanged { detail }),
+        }
+    }
+
+    pub(crate) fn nothing_where_rows_must_be(&self, lease: &Lease) -> String {
+        let promised = lease.expected.map_or_else(String::new, |count| {
+            format!(", though its parent counted {count}")
+        });
+        format!(
+            "no element matches the rows `{}` of {}, and no empty state is shown{promised}; is a script needed that did \
+             not run (`--fetch browser`), or has the site changed (`tagpipe probe`)?",
+            self.profile.rows_selector(lease.kind),
+            lease.kind
+        )
+    }
+
+    pub(crate) fn completed(&self, lease: &Lease, outcome: &Outcome, collected: Option<Collected>) -> Ending {
         let (rows, unreadable, odd_addresses) = match collected {
             Some(Collected {
                 reading,
@@ -421,7 +464,7 @@ impl Reader {
     }
 
     /// What the audit trail says of this read, if its level is kept.
-    fn audit_of(
+    pub(crate) fn audit_of(
         &self,
         lease: &Lease,
         effort: &Effort,
@@ -518,6 +561,7 @@ fn give_back(lease: Lease, effort: &Effort, alarm: Option<Alarm>) -> Read {
         lease,
         cost: effort.cost,
         ending: Ending::Released { began },
+        documents: ReadDocuments::default(),
         audit: Vec::new(),
     };
     Read {
@@ -528,7 +572,20 @@ fn give_back(lease: Lease, effort: &Effort, alarm: Option<Alarm>) -> Read {
 }
 
 impl Collected {
-    fn add(&mut self, page: ExtractedPage) {
+    pub(crate) fn new(kind: PageKind) -> Collected {
+        Collected {
+            reading: Reading {
+                rows: PageRows::none(kind),
+                pager: None,
+                totals: None,
+                lost_rows: 0,
+            },
+            unreadable: Vec::new(),
+            odd_addresses: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, page: ExtractedPage) {
         self.reading.rows.append(page.rows);
         self.reading.pager = page.pager.or(self.reading.pager);
         self.reading.totals = page.totals.or(self.reading.totals.take());
@@ -556,6 +613,15 @@ fn pager_step(next: NextPage) -> Next {
     }
 }
 
+/// Path and query of a page's next document; behind a button it is the page's own.
+fn address_of(page: &Url, next: &NextPage) -> String {
+    let address = match next {
+        NextPage::Link(href) => page.join(href).unwrap_or_else(|_| page.clone()),
+        NextPage::Button => page.clone(),
+    };
+    address[url::Position::BeforePath..url::Position::AfterQuery].to_owned()
+}
+
 fn failed(error: FetchError) -> Attempt {
     match error {
         FetchError::Outcome(outcome) => Attempt::Ended(outcome),
@@ -574,7 +640,7 @@ fn count(document: &Document, effort: &mut Effort) {
 
 /// Whether an empty page without a word that it is empty cannot be believed, however often it is seen: a report has
 /// categories, a category years, and what the parent counted is there.
-fn must_have_rows(lease: &Lease) -> bool {
+pub(crate) fn must_have_rows(lease: &Lease) -> bool {
     match lease.kind {
         PageKind::Categories | PageKind::Years => true,
         PageKind::Sets | PageKind::Cards | PageKind::GradeRows => lease.expected != Some(0),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
-use tagpipe_store::contract::{Ending, Finish, Lease, ReadCost, RunId};
+use tagpipe_store::contract::{Ending, Finish, Lease, ReadCost, ReadDocuments, RunId};
 use tagpipe_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -379,6 +379,7 @@ fn unused(lease: Lease) -> Finish {
         lease,
         cost: ReadCost::default(),
         ending: Ending::Released { began: false },
+        documents: ReadDocuments::default(),
         audit: Vec::new(),
     }
 }

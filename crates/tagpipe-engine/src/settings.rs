@@ -9,6 +9,7 @@ use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_store::ReadingOrder;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
+use tagpipe_store::contract::KeepDocuments;
 
 /// What one runner is told.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct RunSettings {
     pub order: Option<ReadingOrder>,
     /// Entries below this level are not written to the audit trail.
     pub audit_level: AuditLevel,
+    /// Which documents are kept of what is read.
+    pub keep_documents: KeepDocuments,
     /// How long the trail is kept.
     pub audit_retention: AuditRetention,
     /// Term of a lease; it is renewed after a third of it.
@@ -64,6 +67,7 @@ impl Default for RunSettings {
             budget: Budget::default(),
             order: None,
             audit_level: AuditLevel::Info,
+            keep_documents: KeepDocuments::default(),
             audit_retention: AuditRetention::default(),
             lease_term: Duration::from_secs(30),
             database_patience: Duration::from_secs(60),

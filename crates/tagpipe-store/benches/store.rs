@@ -360,6 +360,7 @@ fn complete(lease: &Lease, rows: PageRows) -> Finish {
             bytes: 50_000,
             elapsed: Duration::from_millis(150),
         },
+        documents: Default::default(),
         ending: Ending::Completed {
             rows,
             children,

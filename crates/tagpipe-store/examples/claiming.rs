@@ -292,6 +292,7 @@ fn complete(lease: Lease) -> Finish {
             bytes: 50_000,
             elapsed: Duration::from_millis(150),
         },
+        documents: Default::default(),
         ending: Ending::Completed {
             rows,
             children: Vec::new(),

@@ -22,6 +22,7 @@ use crate::contract::{
     Admission, ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable,
 };
 use crate::dialect::{ColumnType, Columns, Dialect};
+use crate::documents::keep_documents;
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
 use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
@@ -71,7 +72,7 @@ impl Store {
 
 /// Refuses rows that are not those of the leased page, or whose children are not theirs: nothing that is
 /// promised by [`Ending::Completed`] may be guessed.
-fn check_rows(finish: &Finish) -> Result<(), StoreError> {
+pub(crate) fn check_rows(finish: &Finish) -> Result<(), StoreError> {
     let Ending::Completed { rows, children, .. } = &finish.ending else {
         return Ok(());
     };
@@ -113,6 +114,7 @@ async fn finish(
         .iter()
         .filter(|one| ended.contains(&one.lease.page_id))
         .collect();
+    keep_documents(transaction, dialect, committer.run, &accepted).await?;
     note_readings(transaction, dialect, &accepted).await?;
     let mut committed = Committed::default();
     let mut new_pages = Vec::new();
@@ -315,7 +317,7 @@ impl<T: NaturalKey> Page<'_, T> {
     }
 }
 
-async fn write_rows(
+pub(crate) async fn write_rows(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     run: RunId,
@@ -562,7 +564,7 @@ async fn note_audits(
 
 /// Notes which rows' pages have now been read whole, and which cannot be relied on any more. Before the rows below are
 /// written: what was seen on a page is never older than its reading.
-async fn note_readings(
+pub(crate) async fn note_readings(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     accepted: &[&Finish],
@@ -632,7 +634,7 @@ async fn release_waiting(
     Ok(())
 }
 
-async fn record_unreadable(
+pub(crate) async fn record_unreadable(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     run: RunId,
@@ -660,7 +662,7 @@ async fn record_unreadable(
 }
 
 /// Adds to the runner's counters what this commit did, in the same transaction: they are as true as the data.
-async fn count_for_runner(
+pub(crate) async fn count_for_runner(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     committer: Committer<'_>,

@@ -1,9 +1,9 @@
 //! What the store is told and what it answers. The engine knows these types and [`crate::Store`]'s methods
 //! and nothing of SQL; the conformance suite in `tests/` holds every engine to them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::{Identity, PageKey, PageKind, PageRows};
 use tagpipe_core::outcome::Cause;
@@ -99,8 +99,57 @@ pub struct Finish {
     pub cost: ReadCost,
     /// How it ended.
     pub ending: Ending,
+    /// What it was read from. Kept only if it is completed.
+    pub documents: ReadDocuments,
     /// What is said about it in the audit trail, in the same transaction.
     pub audit: Vec<AuditEntry>,
+}
+
+/// Which documents are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepDocuments {
+    /// Those of each page's newest reading.
+    #[default]
+    Last,
+    /// Those of each page's newest reading in every run.
+    All,
+    /// None: those that are kept of earlier readings count no more.
+    None,
+}
+
+/// The documents of one read.
+#[derive(Debug, Clone, Default)]
+pub struct ReadDocuments {
+    /// Which are kept.
+    pub keep: KeepDocuments,
+    /// Name and version of the profile that they were read with, see [`profile_label`].
+    pub profile: String,
+    /// In the order in which the page shows them; none if they are not to be kept.
+    pub documents: Vec<PackedDocument>,
+}
+
+/// One document as it is kept.
+#[derive(Debug, Clone)]
+pub struct PackedDocument {
+    /// Path and query.
+    pub url: String,
+    /// When it had arrived, by this process's clock.
+    pub received: Instant,
+    /// SHA-256 of the document, in hexadecimal digits.
+    pub hash: String,
+    /// Its size before compression, in bytes.
+    pub bytes: u64,
+    /// How many of the page's rows, in their order, it shows.
+    pub rows: usize,
+    /// The document, compressed: the store does not look into it.
+    pub body: Vec<u8>,
+}
+
+/// How a profile is named where it is noted who read something.
+#[must_use]
+pub fn profile_label(name: &str, version: &str) -> String {
+    format!("{name} {version}")
 }
 
 /// How a lease ends.

@@ -148,6 +148,11 @@ impl Dialect {
         }
     }
 
+    /// `column`, a text, number or date, as text.
+    pub(crate) fn as_text_value(self, column: &str) -> String {
+        format!("CAST({column} AS text)")
+    }
+
     /// A time column as UTC text to the millisecond, the same on both engines: `2026-11-24T07:48:09.567Z`.
     pub(crate) fn iso(self, column: &str) -> String {
         match self {
@@ -232,10 +237,42 @@ impl Dialect {
         }
     }
 
+    /// Keeps the rows of a query as they are until the transaction ends. SQLite has one writer, so nobody else can change
+    /// them.
+    pub(crate) fn lock_rows(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => "FOR UPDATE",
+        }
+    }
+
+    /// `length` bytes of the parameter `$n`, a blob, from `start` on, counted from 0: any number of blobs is one parameter.
+    pub(crate) fn slice(self, parameter: &str, start: &str, length: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("substr(CAST({parameter} AS blob), {start} + 1, {length})"),
+            Dialect::Postgres => format!(
+                "substr(CAST({parameter} AS bytea), CAST({start} + 1 AS integer), CAST({length} AS integer))"
+            ),
+        }
+    }
+
+    /// A text that [`Dialect::as_text`] has made of a time, as a value of a time column again.
+    pub(crate) fn time_of(self, text: &str) -> String {
+        match self {
+            Dialect::Sqlite => text.to_owned(),
+            Dialect::Postgres => format!("CAST({text} AS timestamptz)"),
+        }
+    }
+
     /// A table source `r` made of the JSON array in `$1`, one row per object. With it, any number of rows is
     /// one statement with one parameter: its text never changes, so it is prepared once, and no limit on the
     /// number of parameters is near.
     pub(crate) fn rows(self, columns: Columns) -> String {
+        self.rows_of("$1", "r", columns)
+    }
+
+    /// The same of another parameter, under another name: for a statement over two of them.
+    pub(crate) fn rows_of(self, parameter: &str, name: &str, columns: Columns) -> String {
         let list = |render: fn(&str, ColumnType) -> String| {
             columns
                 .iter()
@@ -246,7 +283,7 @@ impl Dialect {
         match self {
             Dialect::Sqlite => format!(
                 // The binary form: in the textual one, each column would write the row out and parse it anew.
-                "(SELECT {} FROM jsonb_each($1) AS entry) AS r",
+                "(SELECT {} FROM jsonb_each({parameter}) AS entry) AS {name}",
                 list(|name, kind| match kind {
                     // Not json_extract, which makes plain text of a JSON string.
                     ColumnType::Json => format!("entry.value -> '{name}' AS {name}"),
@@ -254,7 +291,7 @@ impl Dialect {
                 })
             ),
             Dialect::Postgres => format!(
-                "jsonb_to_recordset(CAST($1 AS jsonb)) AS r({})",
+                "jsonb_to_recordset(CAST({parameter} AS jsonb)) AS {name}({})",
                 list(|name, kind| format!(
                     "{name} {}",
                     match kind {

@@ -184,20 +184,22 @@ impl Store {
     /// See [`StoreError::class`].
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.runs_where(
-            "WHERE state IN ('running', 'interrupted') \
-             OR (state = 'disputed' AND id = (SELECT max(id) FROM runs)) ORDER BY id DESC",
+            "WHERE (state IN ('running', 'interrupted') \
+                 OR (state = 'disputed' AND id = (SELECT max(id) FROM runs))) \
+             AND coalesce(config ->> 'work', '') <> 'reparse' ORDER BY id DESC",
             None,
         )
         .await
     }
 
-    /// Runs after `run` that came to their end.
+    /// Runs after `run` that came to their end and asked the site.
     ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn finished_runs_after(&self, run: RunId) -> Result<Vec<RunRecord>, StoreError> {
         self.runs_where(
-            "WHERE id > $1 AND state IN ('reconciled', 'disputed') ORDER BY id DESC",
+            "WHERE id > $1 AND state IN ('reconciled', 'disputed') \
+             AND coalesce(config ->> 'work', '') <> 'reparse' ORDER BY id DESC",
             Some(run),
         )
         .await

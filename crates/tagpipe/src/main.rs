@@ -57,6 +57,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             commands::audit::audit(&global, &arguments, Some(AuditLevel::Error)).await
         }
         Command::Retry(arguments) => commands::retry::retry(&global, &arguments).await,
+        Command::Reparse(arguments) => commands::reparse::reparse(&global, &arguments).await,
+        Command::Show(arguments) => commands::show::show(&global, &arguments).await,
         Command::Probe(arguments) => commands::probe::probe(&global, &arguments).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&global, &arguments).await,
         Command::Config(ConfigCommand::Show { changed }) => commands::config::show(&global, changed),

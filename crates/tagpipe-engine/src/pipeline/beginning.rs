@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_core::lifecycle::{PageState, RunState};
+use tagpipe_core::profile::SiteProfile;
 use tagpipe_store::contract::RunId;
 use tagpipe_store::{
     DatabaseUrl, ReadingOrder, Resumed, RunRecord, RunnerEnd, RunningRunner, Store, StoreError,
@@ -74,19 +75,7 @@ fn are_of_the_same_pages(one: &serde_json::Value, other: &serde_json::Value) -> 
 
 impl Pipeline {
     pub(super) async fn begin(&self, site: &Site, orchestrator: Option<&Entry>) -> Result<RunId, RunError> {
-        let scale: Vec<_> = self
-            .profile
-            .scale()
-            .iter()
-            .map(|entry| {
-                (
-                    entry.code.to_string(),
-                    entry.value.map(|value| value.as_f64()),
-                    entry.label.clone(),
-                )
-            })
-            .collect();
-        self.store.set_grade_scale(&scale).await?;
+        self.store.set_grade_scale(&stored_scale(&self.profile)).await?;
         let (start_from, filters) = (self.settings.start_from, &self.settings.filters);
         ensure_something_to_read(&self.parents, start_from, filters).await?;
         // The run and its first pages are one transaction: a run that is there has all of them.
@@ -128,6 +117,7 @@ impl Pipeline {
             "filters": self.settings.filters,
             "start_from": self.settings.start_from,
             "freshness": self.settings.freshness,
+            "keep_documents": self.settings.keep_documents,
         });
         self.write_terms(&mut config);
         config
@@ -177,6 +167,7 @@ impl Pipeline {
                     .to_owned(),
             })
         })?;
+        refuse_reparse(&record)?;
         if record.state == RunState::Reconciled && self.is_over(&record).await? {
             return Err(RunError::NothingToDo(format!(
                 "run {} is finished ({}): every page has been dealt with; start a new one, without --resume",
@@ -224,15 +215,22 @@ impl Pipeline {
             }
             stored => serde_json::from_value(stored.clone()).map_err(damaged)?,
         };
+        // Runs of earlier versions have none; theirs is what is asked for now.
+        if let keep @ serde_json::Value::String(_) = &record.config["keep_documents"] {
+            self.settings.keep_documents = serde_json::from_value(keep.clone()).map_err(damaged)?;
+        }
         Ok(())
     }
 
     /// The run that is joined: one that is under way, or could be.
     pub(super) async fn find_joined(&self, id: RunId) -> Result<RunRecord, RunError> {
-        self.store
+        let record = self
+            .store
             .run(id)
             .await?
-            .ok_or_else(|| RunError::NothingToDo(format!("there is no run {id} in this database")))
+            .ok_or_else(|| RunError::NothingToDo(format!("there is no run {id} in this database")))?;
+        refuse_reparse(&record)?;
+        Ok(record)
     }
 
     /// Who works on a run joins it at the pace that it was started with, or at its own if that is slower.
@@ -336,6 +334,27 @@ impl Pipeline {
         self.store.allow_verification(run).await?;
         Ok(reopened)
     }
+}
+
+/// Nobody asks the site for the pages of a run that reads kept documents.
+fn refuse_reparse(record: &RunRecord) -> Result<(), RunError> {
+    if record.config["work"] != "reparse" {
+        return Ok(());
+    }
+    Err(RunError::Usage(format!(
+        "run {} has read kept documents again and has no pages to ask the site for; `tagpipe reparse` does it once more, \
+         `tagpipe run` reads what is still due",
+        record.id
+    )))
+}
+
+/// The grades of a profile as they are stored.
+pub(crate) fn stored_scale(profile: &SiteProfile) -> Vec<(String, Option<f64>, String)> {
+    let stored = profile.scale().iter().map(|entry| {
+        let value = entry.value.map(|value| value.as_f64());
+        (entry.code.to_string(), value, entry.label.clone())
+    });
+    stored.collect()
 }
 
 /// A run that is gone on with.

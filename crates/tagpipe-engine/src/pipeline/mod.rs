@@ -21,11 +21,12 @@ use crate::pacer::Pacer;
 use crate::patience::{patiently, persistently};
 use crate::process::{host_name, own_mark};
 use crate::progress::Progress;
-use crate::reader::Reader;
+use crate::reader::{Reader, Rules};
 use crate::runner::{Halt, IDLE_LOOK, Runner};
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::{Shutdown, StopRequest};
 use crate::summary::{RunEnd, Summary};
+pub(crate) use beginning::stored_scale;
 pub use beginning::stored_site;
 use beginning::{Liveness, liveness};
 pub(crate) use orchestrated::{Entry, orchestrated_already};
@@ -347,14 +348,17 @@ impl Pipeline {
             progress.phase = "reading";
         });
         let reader = Arc::new(Reader {
-            profile: Arc::clone(&self.profile),
+            rules: Rules {
+                profile: Arc::clone(&self.profile),
+                filters: self.settings.filters.clone(),
+                freshness: self.settings.freshness,
+                audit_level: self.settings.audit_level,
+            },
             fetcher: Arc::clone(&self.fetcher),
             robots,
             pacer,
-            filters: self.settings.filters.clone(),
-            freshness: self.settings.freshness,
             retry: self.settings.retry,
-            audit_level: self.settings.audit_level,
+            keep_documents: self.settings.keep_documents,
             activity: Arc::clone(&activity),
         });
         let mut runner = Runner {

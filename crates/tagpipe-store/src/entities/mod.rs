@@ -6,6 +6,7 @@ pub mod catalogue_history;
 pub mod categories;
 pub mod certificate_history;
 pub mod discrepancies;
+pub mod documents;
 pub mod frontier;
 pub mod grade_rows;
 pub mod grade_scale;

@@ -32,6 +32,11 @@ impl MigratorTrait for Migrator {
                 down: include_str!("m0004_reading_down.sql"),
             }),
             Box::new(SqlMigration {
+                name: "m0005_documents",
+                up: include_str!("m0005_documents.sql"),
+                down: include_str!("m0005_documents_down.sql"),
+            }),
+            Box::new(SqlMigration {
                 name: "m0006_history",
                 up: include_str!("m0006_history.sql"),
                 down: include_str!("m0006_history_down.sql"),

@@ -11,7 +11,8 @@ use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel};
 use tagpipe_store::contract::{
-    ChildFate, ChildPage, Committed, Ending, Fate, Finish, Lease, NewPage, ReadCost, RunId, Unreadable,
+    ChildFate, ChildPage, Committed, Ending, Fate, Finish, Lease, NewPage, ReadCost, ReadDocuments, RunId,
+    Unreadable,
 };
 use tagpipe_store::testing::TestDatabase;
 use tagpipe_store::{Closing, DatabaseUrl, Discrepancy, RunnerIdentity, Store, StoreError};
@@ -418,6 +419,7 @@ pub(crate) fn finish(lease: &Lease, ending: Ending) -> Finish {
         lease: lease.clone(),
         cost,
         ending,
+        documents: ReadDocuments::default(),
         audit,
     }
 }

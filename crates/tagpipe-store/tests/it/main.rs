@@ -12,6 +12,7 @@ mod harness;
 mod audit;
 mod check;
 mod commit;
+mod documents;
 mod entities;
 mod errors;
 mod frontier;

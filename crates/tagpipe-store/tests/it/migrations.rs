@@ -76,6 +76,7 @@ async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
         "m0002_audit_lookups",
         "m0003_many_runners",
         "m0004_reading",
+        "m0005_documents",
         "m0006_history",
         "m0007_expected_change",
         "m0008_check",

@@ -81,6 +81,20 @@ pub(crate) struct AuditArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  tagpipe show A1234567
+  tagpipe show A1234567 --json
+  tagpipe show A1234567 --document > page.html   the page that it was read from")]
+pub(crate) struct ShowArguments {
+    /// Number of the certificate
+    #[arg(value_name = "CERT")]
+    pub(crate) cert: String,
+    /// Write the kept document to standard output
+    #[arg(long)]
+    pub(crate) document: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   tagpipe retry                                  all failed pages of the newest run
   tagpipe retry --run 12 --level card --cause timeout,network
   tagpipe retry --since 2h && tagpipe run --resume

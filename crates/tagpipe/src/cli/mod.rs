@@ -14,11 +14,13 @@ mod run;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use inspect::{
-    AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, StatusArguments,
+    AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, ShowArguments,
+    StatusArguments,
 };
 pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
-    CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, RunArguments, RunCommand,
+    CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, ReparseArguments, RunArguments,
+    RunCommand,
 };
 
 /// Reads the TAG population report: how many copies of each card got which grade, and every certificate.
@@ -134,6 +136,10 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     /// Show what failed: the audit trail from ERROR up
     Errors(AuditArguments),
+    /// Extract everything again from the kept documents, without a request
+    Reparse(Box<ReparseArguments>),
+    /// Show where and when a certificate was read, and its history
+    Show(ShowArguments),
     /// Make failed pages available again
     Retry(RetryArguments),
     /// Read one page of each level and show what the profile recognises

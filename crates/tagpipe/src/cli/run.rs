@@ -79,6 +79,10 @@ pub(crate) struct CrawlArguments {
     /// Longest time that a page may go unread, e.g. 12h, 30d [default: any, while its row shows the same]
     #[arg(long, value_name = "TIME")]
     pub(crate) max_age: Option<String>,
+    /// Documents that are kept for `tagpipe reparse` and `tagpipe show`: last (of each page's newest reading), all (in every
+    /// run) or none [default: last]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) keep_documents: Option<String>,
     /// Go on with a run that did not come to its end [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
     pub(crate) resume: Option<String>,
@@ -101,6 +105,11 @@ impl CrawlArguments {
             ("start_from", "--start-from", self.start_from.as_deref()),
             ("full", "--full", self.full.then_some("true")),
             ("max_age", "--max-age", self.max_age.as_deref()),
+            (
+                "keep_documents",
+                "--keep-documents",
+                self.keep_documents.as_deref(),
+            ),
             ("max_pages", "--max-pages", self.max_pages.as_deref()),
             ("max_duration", "--max-duration", self.max_duration.as_deref()),
         ]);
@@ -179,6 +188,50 @@ pub(crate) struct PlanArguments {
 impl PlanArguments {
     pub(crate) fn given(&self) -> Vec<Given<'_>> {
         self.crawl.given()
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  tagpipe reparse --profile corrected.toml --dry-run    what would change, table by table
+  tagpipe reparse --profile corrected.toml
+  tagpipe reparse --categories Hockey --json
+
+It makes no request: pages come from the documents that runs keep (--keep-documents). What was
+seen when remains; what has no kept document is read by the next `tagpipe run`. Doing it again is
+safe.
+Exit codes: 0 everything fits, 1 could not run, 2 wrong usage or setting, 3 documents of some pages
+do not fit the profile, 4 sums disagree, 7 the database went away, 130, 143 interrupted")]
+pub(crate) struct ReparseArguments {
+    /// Categories, as a comma list with * [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) categories: Option<String>,
+    /// Years and ranges, e.g. 1986-1989,1996
+    #[arg(long, value_name = "LIST")]
+    pub(crate) year_filter: Option<String>,
+    /// Brands or sets, as a comma list with *
+    #[arg(long, value_name = "LIST")]
+    pub(crate) set_filter: Option<String>,
+    /// Card names or numbers, as a comma list with *
+    #[arg(long, value_name = "LIST")]
+    pub(crate) card_filter: Option<String>,
+    /// Site profile to use instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<String>,
+    /// Write nothing, and show what would have been written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl ReparseArguments {
+    pub(crate) fn given(&self) -> Vec<Given<'_>> {
+        vec![
+            ("categories", "--categories", self.categories.as_deref()),
+            ("year_filter", "--year-filter", self.year_filter.as_deref()),
+            ("set_filter", "--set-filter", self.set_filter.as_deref()),
+            ("card_filter", "--card-filter", self.card_filter.as_deref()),
+            ("profile", "--profile", self.profile.as_deref()),
+        ]
     }
 }
 

@@ -39,6 +39,12 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
             None => "there is no run yet; `tagpipe run` starts one".to_owned(),
         })
     })?;
+    if run.config["work"] == "reparse" {
+        return Err(Failure::usage(format!(
+            "run {} has read kept documents again; `tagpipe run` asks the site for the pages that did not fit",
+            run.id
+        )));
+    }
     let filter = RetryFilter {
         levels,
         causes,

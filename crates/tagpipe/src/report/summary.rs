@@ -238,7 +238,10 @@ pub(crate) fn verified_in_words(verified: &Verified) -> String {
         .iter()
         .filter_map(|rows| rows.oldest_at.as_deref())
         .min();
-    let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+    // The day says enough to people; programs have the moment.
+    let since = oldest
+        .and_then(|at| at.get(..10))
+        .map_or_else(String::new, |day| format!(", the oldest on {day}"));
     format!(
         "verified: {} sets, {} cards{since}",
         of(&verified.sets),

@@ -14,6 +14,7 @@ use tagpipe_engine::{
 };
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
+use tagpipe_store::contract::KeepDocuments;
 use url::Url;
 
 use super::sources::{Merged, Origin, Sourced};
@@ -74,6 +75,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         },
         order: None,
         audit_level: log_level(merged)?,
+        keep_documents: keep_documents(merged)?,
         audit_retention: retention(merged)?,
         lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,
         database_patience: database_patience(merged)?,
@@ -284,6 +286,18 @@ fn retention(merged: &Merged) -> Result<AuditRetention, Failure> {
         max_age: positive("audit_keep_days")?.map(|days| Duration::from_secs(days.saturating_mul(86_400))),
         max_rows: positive("audit_keep_rows")?,
     })
+}
+
+fn keep_documents(merged: &Merged) -> Result<KeepDocuments, Failure> {
+    match merged.get("keep_documents").map(|given| given.text.trim()) {
+        None => Ok(KeepDocuments::default()),
+        Some(text) => match text.to_ascii_lowercase().as_str() {
+            "last" => Ok(KeepDocuments::Last),
+            "all" => Ok(KeepDocuments::All),
+            "none" => Ok(KeepDocuments::None),
+            _ => Err(merged.wrong("keep_documents")),
+        },
+    }
 }
 
 fn runner_id(merged: &Merged) -> Result<String, Failure> {

@@ -104,6 +104,12 @@ pub(crate) const KNOWN: &[Known] = &[
     known("max_age", None, None, "a time such as 12h or 30d"),
     known("verify_share", None, Some("0.05"), "a share from 0 to 1"),
     known("audit_share", None, Some("0.002"), "a share from 0 to 1"),
+    known(
+        "keep_documents",
+        Some("PIPELINE_KEEP_DOCUMENTS"),
+        Some("last"),
+        "last, all or none",
+    ),
     known("max_pages", None, None, "a whole number of at least 1"),
     known("max_duration", None, None, "a time such as 90s, 30m or 8h"),
     known(

@@ -22,6 +22,7 @@ mod probe;
 mod proxy;
 mod pruning;
 mod python_guide;
+mod reparse;
 mod resume;
 mod settings;
 mod site_input;

@@ -281,6 +281,7 @@ mod tests {
                 lease: lease.clone(),
                 cost: ReadCost::default(),
                 ending,
+                documents: Default::default(),
                 audit: Vec::new(),
             };
             let RunnerIdentity {

@@ -1,0 +1,2 @@
+DROP VIEW lineage;
+DROP TABLE documents;
