@@ -35,6 +35,10 @@ bench-claims *ARGUMENTS:
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}
 
+# tagpipe beside Scrapy, Crawlee and the bare ways
+bench-compare *ARGUMENTS:
+    bench/compare {{ARGUMENTS}}
+
 # Makes docs/reference.md from the program
 reference:
     scripts/reference

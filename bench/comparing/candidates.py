@@ -85,6 +85,8 @@ def gather(tagpipe: Path, bare: Path) -> Field:
     # tagpipe looks there first.
     os.environ["CHROMIUM"] = browser
     add_rendered_tagpipe(field, tagpipe, browser)
+    if shutil.which("node"):
+        add_tabs(field, browser)
     if node:
         add_rendered(field, browser)
     return field
@@ -163,21 +165,23 @@ def add_crawlee(field: Field) -> None:
     )
 
 
-def add_rendered(field: Field, browser: str) -> None:
-    def command(script: str) -> Callable[[Reading], list[str]]:
-        return lambda reading: ["node", str(NODE / script), *common(reading), "--browser", browser]
+def add_tabs(field: Field, browser: str) -> None:
+    field.candidates.append(
+        Candidate(
+            name="bare tabs",
+            version=f"Chromium's protocol over a pipe, Node {first_line(['node', '--version'])}",
+            rendered=True,
+            repeats="nothing",
+            keeps="lines of JSON",
+            note="the ceiling of rendered pages: tabs stay open, rows are read in the page; pictures and fonts off",
+            command=rendered_command("tabs.mjs", browser),
+        )
+    )
 
+
+def add_rendered(field: Field, browser: str) -> None:
     field.candidates.extend(
         [
-            Candidate(
-                name="bare tabs",
-                version=f"Chromium's protocol over a pipe, Node {first_line(['node', '--version'])}",
-                rendered=True,
-                repeats="nothing",
-                keeps="lines of JSON",
-                note="the ceiling of rendered pages: tabs stay open, rows are read in the page; pictures and fonts off",
-                command=command("tabs.mjs"),
-            ),
             Candidate(
                 name="Crawlee, Playwright",
                 version=f"{package_version('@crawlee/playwright')}, Playwright {package_version('playwright')}",
@@ -185,7 +189,7 @@ def add_rendered(field: Field, browser: str) -> None:
                 repeats="4 reads of a page: refusals, broken answers, not-found screens, missing rows",
                 keeps="lines of JSON; its queue in memory",
                 note="a tab for each page; waits for the rows; blocks pictures, fonts and trackers; obeys robots.txt",
-                command=command("playwright.mjs"),
+                command=rendered_command("playwright.mjs", browser),
             ),
             Candidate(
                 name="a browser for each page",
@@ -194,10 +198,14 @@ def add_rendered(field: Field, browser: str) -> None:
                 repeats="nothing",
                 keeps="lines of JSON",
                 note="the floor: starts a browser for each page and waits until the network is idle",
-                command=command("naive.mjs"),
+                command=rendered_command("naive.mjs", browser),
             ),
         ]
     )
+
+
+def rendered_command(script: str, browser: str) -> Callable[[Reading], list[str]]:
+    return lambda reading: ["node", str(NODE / script), *common(reading), "--browser", browser]
 
 
 def tagpipe_command(tagpipe: Path, fetch: str, reading: Reading) -> list[str]:

@@ -103,6 +103,9 @@ class Results:
     weekly: list[dict[str, Any]] = field(default_factory=list)
     paced: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    """What the time did not suffice for."""
+    broken: list[str] = field(default_factory=list)
+    """Steps that ended early, and why."""
     bytes_per_page: float | None = None
 
 
@@ -122,13 +125,11 @@ class Bench:
 
     def measure(self) -> Results:
         """All steps, the most telling first, so that it is the last ones that fall to the limit."""
-        self.tune()
-        self.results.rounds = self.interleaved(self.http, self.sizes.pages, "server")
-        self.results.rendered_rounds = self.interleaved(self.rendered, self.sizes.rendered_pages, "script")
-        self.lose_pages()
-        self.read_weekly()
-        self.keep_the_pace()
-        self.grow()
+        for step in (self.tune, self.read_rounds, self.lose_pages, self.read_weekly, self.keep_the_pace, self.grow):
+            try:
+                step()
+            except (OSError, RuntimeError) as error:
+                self.results.broken.append(f"{step.__name__}: {error}")
         return self.results
 
     def tune(self) -> None:
@@ -143,6 +144,10 @@ class Bench:
                 good = [run for run in runs if run and run.counts]
                 if good:
                     self.in_hand[candidate.name] = max(good, key=lambda run: run.rate).concurrency
+
+    def read_rounds(self) -> None:
+        self.results.rounds = self.interleaved(self.http, self.sizes.pages, "server")
+        self.results.rendered_rounds = self.interleaved(self.rendered, self.sizes.rendered_pages, "script")
 
     def interleaved(self, candidates: list[Candidate], pages: int, rendering: str) -> list[list[Run]]:
         """Rounds in which each reads once; each round begins with another candidate."""

@@ -48,6 +48,7 @@ def heading(results: Results, field: Field, sizes: Sizes, machine: Machine) -> s
         + (f", {size / 1000:.1f} kB a page" if size else ""),
         *[f"not measured: {name}: {why}" for name, why in field.absent.items()],
         *[f"left out, the time was up: {what}" for what in results.left_out],
+        *[f"broken off: {what}" for what in results.broken],
     ]
     return "# tagpipe and what one would use instead\n\n" + "\n".join(f"- {line}" for line in lines)
 
