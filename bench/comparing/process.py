@@ -67,16 +67,14 @@ def measure(
             peak = max(peak, memory_of(others)) if looking else peak
             pause = max(LOOK_EVERY_S, (time.monotonic() - looked) / LOOKING_SHARE)
         wall = time.monotonic() - began
-        if looking:
+    finally:
+        # Asked first, so that it can remove what it keeps elsewhere: a browser's profile.
+        if process.poll() is None:
             process.terminate()
             has_ended(end, PATIENCE_S)
             process.kill()
         exit_code = process.wait()
-    finally:
         os.close(end)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
         end_the_rest(others)
     return Measured(wall, cpu_of_the_reaped() - before, peak, exit_code, looking)
 

@@ -4,14 +4,14 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { readTable } from './inpage.mjs';
 import { options, readAll } from './report.mjs';
 
 const given = options();
-const profile = mkdtempSync(join(tmpdir(), 'bench-tabs-'));
+// Beside the rows, so that it goes with their folder, however this ends.
+const profile = mkdtempSync(join(dirname(given.out), 'profile-'));
 // As tagpipe starts it: nothing is throttled, no picture and no font is loaded.
 const flags = ['--headless=new', '--remote-debugging-pipe', '--no-startup-window', '--no-first-run', '--no-pings', '--disable-gpu',
   '--disable-background-networking', '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
