@@ -214,6 +214,9 @@ class Bench:
         limit = min(self.sizes.run_limit_s, left)
         measured = process.measure(candidate.command(reading), folder, environment(), folder / "log", limit, {site.process.pid})
         site_cpu = site.cpu_s() - site_before
+        if measured.stopped and limit == left:
+            self.results.left_out.append(f"{terms.what}, {site.pages} pages: {candidate.name}, broken off after {limit:.0f} s")
+            return None
         lost, failed, problem = self.judge(candidate, reading, measured, wanted, terms.may_lose)
         if candidate.name == "tagpipe" and not problem:
             self.results.bytes_per_page = bytes_per_page(reading.database)
