@@ -43,6 +43,10 @@ bench-documents *ARGUMENTS:
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}
 
+# tagpipe beside Scrapy, Crawlee and the bare ways
+bench-compare *ARGUMENTS:
+    bench/compare {{ARGUMENTS}}
+
 # Makes docs/reference.md from the program
 reference:
     scripts/reference

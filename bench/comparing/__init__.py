@@ -1,0 +1,1 @@
+"""What `bench/compare` is made of. Standard library only; Linux, for it reads /proc."""
