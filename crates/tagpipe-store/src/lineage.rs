@@ -49,8 +49,12 @@ pub struct CertificateOrigin {
 pub struct CertificateEvent {
     /// When.
     pub at: String,
-    /// `first_seen`, `changed`, `vanished` or `last_seen`.
-    pub what: &'static str,
+    /// `first_seen`, `changed`, `vanished`, `returned`, `moved`, `regraded` or `last_seen`.
+    pub what: String,
+    /// Card and grade before, of a certificate that moved or was regraded.
+    pub before: Option<String>,
+    /// Card and grade after.
+    pub after: Option<String>,
 }
 
 /// Columns of a certificate that are shown.
@@ -140,11 +144,16 @@ impl Store {
         for (column, what) in [
             ("first_seen_at", "first_seen"),
             ("changed_at", "changed"),
-            ("vanished_at", "vanished"),
             ("last_seen_at", "last_seen"),
         ] {
-            history.extend(text(column)?.map(|at| CertificateEvent { at, what }));
+            history.extend(text(column)?.map(|at| CertificateEvent {
+                at,
+                what: what.to_owned(),
+                before: None,
+                after: None,
+            }));
         }
+        history.extend(self.certificate_events(row.try_get("", "id")?).await?);
         history.sort_by(|left, right| left.at.cmp(&right.at));
         Ok(Some(CertificateOrigin {
             cert_number: text("cert_number")?.unwrap_or_default(),
@@ -154,6 +163,37 @@ impl Store {
             lineage: self.lineage("grade_rows", row.try_get("", "id")?).await?,
             history,
         }))
+    }
+
+    /// What is on record of a certificate since it was first seen.
+    async fn certificate_events(&self, row: i64) -> Result<Vec<CertificateEvent>, StoreError> {
+        let card = |which: &str| {
+            format!(
+                "(SELECT sets.brand || ' ' || sets.name || ' #' || cards.number || ' ' || cards.name || ' ' || cards.variation \
+                     FROM cards JOIN sets ON sets.id = cards.set_id WHERE cards.id = event.card_{which}) \
+                     || ', grade ' || event.grade_{which} AS {which}_it"
+            )
+        };
+        let sql = format!(
+            "SELECT {at} AS at, event.event AS what, {before}, {after} FROM certificate_history AS event \
+             WHERE event.grade_row_id = $1 ORDER BY event.observed_at, event.id",
+            at = self.dialect.iso("event.observed_at"),
+            before = card("before"),
+            after = card("after"),
+        );
+        let rows = self.rows(self.dialect.statement(sql, [row.into()])).await?;
+        let in_one_line =
+            |text: Option<String>| text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        rows.iter()
+            .map(|row| {
+                Ok(CertificateEvent {
+                    at: row.try_get("", "at")?,
+                    what: row.try_get("", "what")?,
+                    before: in_one_line(row.try_get("", "before_it")?),
+                    after: in_one_line(row.try_get("", "after_it")?),
+                })
+            })
+            .collect()
     }
 
     /// The document that a row was last read from, if it is kept.

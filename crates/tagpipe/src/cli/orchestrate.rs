@@ -17,7 +17,7 @@ A dry run is done by one process, which keeps its rows in memory:
 On another machine, to help with run 12:
   tagpipe run --join 12 --database-url postgres://tagpipe@db.example.com/tagpipe"))]
 // The budgets mean the whole run, however many runners there are.
-#[command(mut_arg("max_pages", |option| option.help("Stop after this many page reads of all runners together")))]
+#[command(mut_arg("max_pages", |option| option.help("Stop after this many page reads of all runners together; what has been out of date longest is read first")))]
 pub(crate) struct OrchestrateArguments {
     #[command(flatten)]
     pub(crate) crawl: CrawlArguments,

@@ -86,7 +86,7 @@ pub(crate) struct CrawlArguments {
     /// Go on with a run that did not come to its end [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
     pub(crate) resume: Option<String>,
-    /// Stop after this many page reads
+    /// Stop after this many page reads; with a budget, what has been out of date longest is read first
     #[arg(long, value_name = "N")]
     pub(crate) max_pages: Option<String>,
     /// Stop after this time, e.g. 90s, 30m, 8h

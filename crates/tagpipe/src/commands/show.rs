@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 use tagpipe_engine::unpack;
-use tagpipe_store::{CertificateOrigin, Lineage};
+use tagpipe_store::{CertificateEvent, CertificateOrigin, Lineage};
 
 use super::looking;
 use crate::cli::{GlobalArguments, ShowArguments};
@@ -99,13 +99,21 @@ fn in_words(found: &CertificateOrigin) -> String {
         None => lines.push("  document    not kept".to_owned()),
     }
     for event in &found.history {
-        lines.push(format!("  {}  {}", event.at, event.what));
+        lines.push(format!("  {}  {}", event.at, what_happened(event)));
     }
     let width = width();
     lines
         .iter()
         .map(|line| cut(&harmless(line), width) + "\n")
         .collect()
+}
+
+fn what_happened(event: &CertificateEvent) -> String {
+    let what = event.what.replace('_', " ");
+    match (event.what.as_str(), &event.before, &event.after) {
+        ("moved" | "regraded", Some(before), Some(after)) => format!("{what}: {before} → {after}"),
+        _ => what,
+    }
 }
 
 fn read_from(lineage: &Lineage) -> [String; 3] {

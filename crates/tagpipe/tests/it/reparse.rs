@@ -441,6 +441,27 @@ async fn a_certificate_tells_where_it_was_read() {
         "{}",
         text.stdout
     );
+    // What becomes of it later is on record.
+    let store = rig.open().await;
+    let regraded = format!("UPDATE grade_rows SET grade_code = 'VA' WHERE cert_number = '{cert}'");
+    store
+        .connection()
+        .execute_unprepared(&regraded)
+        .await
+        .expect("regraded");
+    store.close().await;
+    let shown = report(&rig.tagpipe(&["show", &cert, "--json"]).await, 0);
+    let history = shown["history"].as_array().expect("a history");
+    let event = history
+        .iter()
+        .find(|event| event["what"] == "regraded")
+        .expect("an event");
+    let after = event["after"].as_str().expect("words");
+    assert!(
+        after.ends_with("grade VA") && after.contains(&format!("#{}", row.number)),
+        "{after}"
+    );
+
     let mistyped = format!("{}?", &cert[..cert.len() - 1]);
     let unknown = rig.tagpipe(&["show", &mistyped]).await;
     assert!(
