@@ -1,6 +1,6 @@
 //! One page, from its lease to its ending: fetch each document at the site's pace, extract, judge, decide.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -391,8 +391,6 @@ impl Rules {
             None => (PageRows::none(lease.kind), Vec::new(), Vec::new()),
         };
         let lost_rows = unreadable.iter().any(|cell| cell.lost_row);
-        let mut doubts: Vec<_> = unreadable.iter().map(unreadable_cell).collect();
-        doubts.extend(listed_twice(&rows));
         let doubted = matches!(
             outcome,
             Outcome::Empty
@@ -405,8 +403,8 @@ impl Rules {
             children: self.children(lease, &rows, &odd_addresses),
             rows,
             whole: !lost_rows && !doubted,
-            agrees: *outcome == Outcome::Complete && doubts.is_empty(),
-            unreadable: doubts,
+            agrees: *outcome == Outcome::Complete && unreadable.is_empty(),
+            unreadable: unreadable.iter().map(unreadable_cell).collect(),
         }
     }
 
@@ -666,24 +664,4 @@ fn unreadable_cell(cell: &UnreadableCell) -> Unreadable {
         text: cell.text.clone(),
         expected: cell.problem.clone(),
     }
-}
-
-/// Certificates that a page lists more than once: each stands for a row that is missing, or for one too many.
-fn listed_twice(rows: &PageRows) -> Vec<Unreadable> {
-    let PageRows::GradeRows(rows) = rows else {
-        return Vec::new();
-    };
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for row in rows {
-        *times.entry(row.cert_number.as_str()).or_default() += 1;
-    }
-    times
-        .into_iter()
-        .filter(|(_, times)| *times > 1)
-        .map(|(cert, times)| Unreadable {
-            place: format!("certificate {cert}"),
-            text: format!("{times} rows"),
-            expected: "is listed once".to_owned(),
-        })
-        .collect()
 }

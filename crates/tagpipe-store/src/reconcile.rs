@@ -616,7 +616,8 @@ impl Store {
     pub async fn verified(&self) -> Result<Verified, StoreError> {
         let of = |table: &str| {
             format!(
-                "SELECT count(*) AS all_rows, count(verified_at) AS verified, min({}) AS oldest FROM {table}",
+                "SELECT count(*) AS all_rows, count(verified_at) AS verified, min({}) AS oldest FROM {table} \
+                 WHERE vanished_at IS NULL",
                 self.dialect.iso("verified_at")
             )
         };

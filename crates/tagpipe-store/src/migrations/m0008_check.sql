@@ -23,8 +23,8 @@ CREATE TABLE shared_certificates (
 CREATE INDEX shared_certificates_by_run ON shared_certificates (run_id);
 
 -- How much is verified, and since when, without going through the catalogue.
-CREATE INDEX sets_by_verification ON sets (verified_at);
-CREATE INDEX cards_by_verification ON cards (verified_at);
+CREATE INDEX sets_by_verification ON sets (verified_at) WHERE vanished_at IS NULL;
+CREATE INDEX cards_by_verification ON cards (verified_at) WHERE vanished_at IS NULL;
 
 DROP VIEW catalogue;
 DROP VIEW card_population;

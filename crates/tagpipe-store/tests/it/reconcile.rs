@@ -1,5 +1,6 @@
 //! The sums: each check sees what it is for and nothing else, and what disagrees is read once more.
 
+use sea_orm::ConnectionTrait;
 use tagpipe_core::model::{CategoryRow, PageKind, PageRows, SetRow, YearRow};
 use tagpipe_store::contract::{ChildFate, Ending, Lease};
 use tagpipe_store::{Discrepancy, Verdict};
@@ -390,6 +391,11 @@ async fn what_moved_is_told_apart_from_what_is_missing(crawl: Crawl) {
             .await,
         0
     );
+    // What has left the site is neither verified nor missing.
+    let leave = "UPDATE cards SET vanished_at = last_seen_at WHERE number = '2'";
+    let connection = crawl.store.connection();
+    connection.execute_unprepared(leave).await.unwrap();
+    assert_eq!(crawl.store.verified().await.unwrap().cards.of, 1);
 }
 
 async fn no_more_is_verified_than_allowed(crawl: Crawl) {
