@@ -286,7 +286,7 @@ async fn stored_contents(store: &Store) -> Result<Contents, Failure> {
             "SELECT categories.name || '/' || year || '/' || brand || '/' || sets.name || '/' || number || '/' || cards.name \
                  || '/' || variation AS page, cert_number || ' ' || grade_text AS line, NULL AS counts \
              FROM grade_rows JOIN cards ON cards.id = grade_rows.card_id JOIN sets ON sets.id = cards.set_id {ABOVE_SETS} \
-             WHERE vanished_at IS NULL"
+             WHERE grade_rows.vanished_at IS NULL"
         ),
     ];
     let mut contents = Contents::new();

@@ -54,8 +54,8 @@ pub async fn plan(store: &Store, config: &Config) -> Result<Plan, StoreError> {
         Some("--full reads everything".to_owned())
     } else if !is_known {
         Some(format!(
-            "nothing was read yet with version {} of the profile `{}`",
-            site.version, site.profile
+            "nothing was read yet of {} with version {} of the profile `{}`; is it another --base-url or --profile?",
+            site.origin, site.version, site.profile
         ))
     } else {
         None

@@ -135,9 +135,15 @@ fn runners_as_seen(processes: &[RunnerOverview]) -> Vec<RunnerSummary> {
 
 fn orchestrator_as_seen(record: OrchestratorRecord) -> OrchestratorOverview {
     let who = &record.identity;
-    let is_gone = presence(&who.host, who.pid, &who.process_mark) == Presence::Gone;
+    let presence = presence(&who.host, who.pid, &who.process_mark);
     let mut overview = OrchestratorOverview::from(record);
-    overview.is_gone = overview.is_running && (is_gone || overview.silent_s > SILENT_MAX_S);
+    // One that is there and hangs is in the way all the same.
+    let is_gone = match presence {
+        Presence::Here => false,
+        Presence::Gone => true,
+        Presence::Unknown => overview.silent_s > SILENT_MAX_S,
+    };
+    overview.is_gone = overview.is_running && is_gone;
     overview
 }
 

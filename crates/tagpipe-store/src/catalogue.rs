@@ -13,6 +13,7 @@ use tagpipe_core::model::{
 
 use crate::contract::{RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
+use crate::doubt::{ListedCertificate, doubt_former_cards};
 use crate::error::StoreError;
 use crate::reading_order::{Looks, history_columns, noted_when_seen};
 
@@ -487,6 +488,21 @@ pub(crate) async fn upsert_grade_rows(
         other_card_id: None,
     }));
     note_shared(transaction, dialect, run, &shared).await?;
+    let listed: Vec<_> = by_cert
+        .values()
+        .map(|row| ListedCertificate {
+            cert_number: row.cert_number,
+            card_id: row.parent,
+        })
+        .collect();
+    let mut read_now: Vec<i64> = rows
+        .iter()
+        .map(|gathered| gathered.parent)
+        .chain(whole.iter().copied())
+        .collect();
+    read_now.sort_unstable();
+    read_now.dedup();
+    let pages_in_doubt = doubt_former_cards(transaction, dialect, run, &listed, &read_now).await?;
     let mut rows: Vec<Row<'_>> = by_cert.into_values().collect();
     // One order for all runners: two commits that meet cannot wait for each other in a circle.
     rows.sort_unstable_by_key(|row| row.cert_number);
@@ -523,7 +539,10 @@ pub(crate) async fn upsert_grade_rows(
         seen = dialect.seen(),
         source = dialect.rows(COLUMNS),
     );
-    let mut upserted = GradeRowsUpserted::default();
+    let mut upserted = GradeRowsUpserted {
+        pages_in_doubt,
+        ..GradeRowsUpserted::default()
+    };
     if !rows.is_empty() {
         let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
         for row in transaction.query_all_raw(statement).await? {
@@ -546,6 +565,8 @@ pub(crate) struct GradeRowsUpserted {
     pub(crate) counts: RowCounts,
     /// Those that are new, other or gone, by card.
     pub(crate) moved: HashMap<i64, i64>,
+    /// Pages of other cards that are read after all.
+    pub(crate) pages_in_doubt: u64,
 }
 
 /// A certificate that a card's page lists, and the other card of the same commit that lists it, if one does.

@@ -23,6 +23,7 @@ use crate::contract::{
 };
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::documents::keep_documents;
+use crate::doubt::{doubt_listings, forget_unlisted_pages};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
 use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
@@ -127,7 +128,15 @@ async fn finish(
         &mut new_pages,
     )
     .await?;
-    committed.found = add_pages(transaction, dialect, committer.run, &new_pages).await?;
+    count_found(
+        &mut committed,
+        add_pages(transaction, dialect, committer.run, &new_pages).await?,
+    );
+    forget_unlisted_pages(transaction, dialect, committer.run, &accepted, &new_pages).await?;
+    count_found(
+        &mut committed,
+        doubt_listings(transaction, dialect, committer.run, &accepted).await?,
+    );
     release_waiting(transaction, dialect, &accepted, &mut committed).await?;
     record_unreadable(transaction, dialect, committer.run, &accepted).await?;
     let audit: Vec<_> = accepted.iter().flat_map(|one| &one.audit).collect();
@@ -439,6 +448,7 @@ pub(crate) async fn write_rows(
     let gathered: Vec<_> = grade_rows.iter().flat_map(Page::gathered).collect();
     let upserted = upsert_grade_rows(transaction, dialect, run, &gathered, &whole_cards).await?;
     committed.rows += upserted.counts;
+    committed.found[usize::from(PageKind::GradeRows.level())] += upserted.pages_in_doubt;
     moved.extend(
         upserted
             .moved
@@ -627,11 +637,18 @@ async fn release_waiting(
         })
         .map(|one| one.lease.page_id)
         .collect();
-    let released = release_verified(transaction, dialect, &verified).await?;
-    for (found, released) in committed.found.iter_mut().zip(released) {
-        *found += released;
-    }
+    count_found(
+        committed,
+        release_verified(transaction, dialect, &verified).await?,
+    );
     Ok(())
+}
+
+/// Counts pages that are to be read now, by level.
+fn count_found(committed: &mut Committed, pages: [u64; 5]) {
+    for (found, more) in committed.found.iter_mut().zip(pages) {
+        *found += more;
+    }
 }
 
 pub(crate) async fn record_unreadable(

@@ -19,6 +19,7 @@ mod database_file;
 mod dialect;
 pub mod diff;
 mod documents;
+mod doubt;
 pub mod entities;
 mod error;
 mod frontier;

@@ -125,11 +125,14 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<KeptPage>, StoreError> {
-        let sql = "SELECT subject_id, id, part, url, hash, bytes, body FROM documents \
-                   WHERE level = $1 AND superseded_at IS NULL AND subject_id IN ( \
-                       SELECT subject_id FROM documents WHERE level = $1 AND superseded_at IS NULL AND part = 1 \
-                           AND subject_id > $2 ORDER BY subject_id LIMIT $3) \
-                   ORDER BY subject_id, part";
+        let sql = format!(
+            "SELECT subject_id, id, part, url, hash, bytes, body FROM documents \
+             WHERE level = $1 AND superseded_at IS NULL AND subject_id IN ( \
+                 SELECT subject_id FROM documents WHERE level = $1 AND superseded_at IS NULL AND part = 1 \
+                     AND subject_id > $2 AND {} ORDER BY subject_id LIMIT $3) \
+             ORDER BY subject_id, part",
+            is_listed(kind)
+        );
         let values = [
             i64::from(kind.level()).into(),
             after.unwrap_or(-1).into(),
@@ -1056,6 +1059,34 @@ impl Replay<'_> {
     async fn execute(&self, sql: String, values: Vec<sea_orm::Value>) -> Result<u64, StoreError> {
         let statement = self.dialect.statement(sql, values);
         Ok(self.transaction.execute_raw(statement).await?.rows_affected())
+    }
+}
+
+/// That the site still lists the row above a document's page: what has vanished does not come back by being read again.
+fn is_listed(kind: PageKind) -> &'static str {
+    match kind {
+        PageKind::Categories => "true",
+        PageKind::Years => {
+            "EXISTS (SELECT 1 FROM categories WHERE categories.id = documents.subject_id \
+                 AND categories.vanished_at IS NULL)"
+        }
+        PageKind::Sets => {
+            "EXISTS (SELECT 1 FROM years JOIN categories ON categories.id = years.category_id \
+                 WHERE years.id = documents.subject_id AND years.vanished_at IS NULL \
+                     AND categories.vanished_at IS NULL)"
+        }
+        PageKind::Cards => {
+            "EXISTS (SELECT 1 FROM sets JOIN years ON years.id = sets.year_id \
+                 JOIN categories ON categories.id = years.category_id \
+                 WHERE sets.id = documents.subject_id AND sets.vanished_at IS NULL \
+                     AND years.vanished_at IS NULL AND categories.vanished_at IS NULL)"
+        }
+        PageKind::GradeRows => {
+            "EXISTS (SELECT 1 FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id \
+                 JOIN categories ON categories.id = years.category_id \
+                 WHERE cards.id = documents.subject_id AND cards.vanished_at IS NULL AND sets.vanished_at IS NULL \
+                     AND years.vanished_at IS NULL AND categories.vanished_at IS NULL)"
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use super::beginning::is_overtaken;
 use crate::error::RunError;
 use crate::process::{Presence, presence};
 
+/// An orchestrator that is there and was not heard of for so long probably hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
 /// The process that orchestrates a run, as it is entered.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -61,9 +64,16 @@ impl Pipeline {
 
 pub(crate) fn orchestrated_already(record: &OrchestratorRecord) -> RunError {
     let who = &record.identity;
+    let remedy = if record.silent_for > HANGS_AFTER {
+        format!(
+            "if it hangs, end it there with `kill -9 {}`: nothing is lost",
+            who.pid
+        )
+    } else {
+        "it stops in order when it is sent a Ctrl-C or SIGTERM".to_owned()
+    };
     RunError::Usage(format!(
-        "run {} is orchestrated by process {} on {} already, heard of {} s ago; `tagpipe status` shows it, and it stops in order \
-         when it is sent a Ctrl-C or SIGTERM",
+        "run {} is orchestrated by process {} on {} already, heard of {} s ago; `tagpipe status` shows it, and {remedy}",
         record.run,
         who.pid,
         who.host,

@@ -470,3 +470,32 @@ async fn a_certificate_tells_where_it_was_read() {
         unknown.stderr
     );
 }
+
+/// What has left the site stays away when the pages it once had are read again.
+async fn what_has_vanished_stays_away(engine: Engine) {
+    let rig = rig(engine, 300).await;
+    rig.run(&[]).await.summary(0);
+    rig.site.update(|config| {
+        config.epoch = 2;
+        config.upheaval = 0.1;
+    });
+    rig.run(&["--full"]).await.summary(0);
+    let tables = [&CATALOGUE[..], &["catalogue_history", "certificate_history"]].concat();
+    let before = dump(&rig, &tables).await;
+    let gone = "SELECT count(*) AS line FROM grade_rows WHERE vanished_at IS NOT NULL";
+    assert!(numbers(&rig, gone).await[0] > 0, "some have vanished");
+    report(&reparse(&rig, &[]).await, 0);
+    for table in tables {
+        assert_eq!(dump(&rig, &[table]).await[table], before[table], "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_vanished_stays_away_on_sqlite() {
+    what_has_vanished_stays_away(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_vanished_stays_away_on_postgres() {
+    what_has_vanished_stays_away(Engine::Postgres).await;
+}

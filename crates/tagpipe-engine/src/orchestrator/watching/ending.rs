@@ -6,6 +6,7 @@ use tagpipe_store::{ErrorClass, StoreError};
 use tokio::time::{Instant, sleep};
 
 use super::super::seat::{SeatState, Verdict};
+use super::answers::Answers;
 use super::{Stopping, Watching};
 use crate::error::RunError;
 use crate::runner::Halt;
@@ -16,13 +17,15 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 impl Watching<'_> {
     /// The end of the run as all runners together have brought about. A database that is away just now is waited for.
-    pub(super) async fn sum_up(self) -> Result<Summary, RunError> {
+    pub(super) async fn sum_up(mut self) -> Result<Summary, RunError> {
         if let Some(why) = self.answers.gone() {
             return Err(RunError::Store(StoreError::Gone(why)));
         }
         let patience = self.of.pipeline.settings().database_patience;
         let deadline = Instant::now() + patience.saturating_sub(self.answers.silent_for(Instant::now()));
         loop {
+            // It is asked now, however it has answered before.
+            self.answers = Answers::new(Instant::now());
             match self.try_to_sum_up().await {
                 Err(RunError::Store(error))
                     if error.class() == ErrorClass::Retry && Instant::now() < deadline =>
@@ -30,9 +33,19 @@ impl Watching<'_> {
                     tracing::warn!(%error, "waiting for the database to sum up");
                     sleep(RETRY_EVERY).await;
                 }
+                Ok(_) if let Some(away) = self.gave_up_on_the_database() => {
+                    return Err(RunError::Store(StoreError::Unavailable(format!(
+                        "it did not answer for {} s, and all runners were stopped",
+                        away.as_secs()
+                    ))));
+                }
                 other => return other,
             }
         }
+    }
+
+    fn gave_up_on_the_database(&self) -> Option<Duration> {
+        self.stopping.as_ref().and_then(|stopping| stopping.database_away)
     }
 
     async fn try_to_sum_up(&self) -> Result<Summary, RunError> {

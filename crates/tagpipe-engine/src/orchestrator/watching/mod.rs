@@ -46,6 +46,8 @@ struct Stopping {
     alarm: Option<RunEnd>,
     /// Since when they are to stop at once.
     at_once_since: Option<Instant>,
+    /// For how long the database had not answered, if that is why.
+    database_away: Option<Duration>,
 }
 
 /// What is remembered of a runner from check to check.
@@ -258,6 +260,7 @@ impl<'a> Watching<'a> {
             since: now,
             alarm,
             at_once_since: None,
+            database_away: None,
         });
         let hurries = at_once && stopping.at_once_since.is_none();
         if hurries {
@@ -311,6 +314,9 @@ impl<'a> Watching<'a> {
             return;
         }
         self.stop_all(None, false);
+        if let Some(stopping) = &mut self.stopping {
+            stopping.database_away = Some(silent_for);
+        }
     }
 
     /// Takes in which processes have ended, and what that means.
