@@ -3,7 +3,7 @@
 //! There is one order, [`CLAIM_ORDER`], over two columns. `stale_since_us` is 0 for every page of a run that reads the deepest
 //! first, so that the level decides; in a run with a budget it is the moment since which the page has probably been out of
 //! date, by the core's [`staleness`](tagpipe_core::staleness), and decides first. It is set when a page is added by its
-//! parent's commit ([`crate::frontier`]), and for all open pages when a run is begun or taken up ([`order`]). What the
+//! parent's commit ([`crate::frontier`]), and for all open pages when a run is begun or taken up (`Store::order`). What the
 //! estimate needs is counted where rows are upserted ([`noted_when_seen`]) and where readings are noted.
 
 use std::collections::HashMap;

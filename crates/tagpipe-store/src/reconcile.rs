@@ -310,7 +310,7 @@ impl Store {
 
     /// Has the pages behind `disagreements` read again, each directly after the page with its parent's row: that one
     /// becomes available now, the page itself when that one is committed. A difference that has stayed is not looked at
-    /// again, nor is a page after [`ROUNDS_MAX`] times. In all, `run` reads at most `reads_max` pages again. Returns how
+    /// again, nor is a page after `ROUNDS_MAX` times. In all, `run` reads at most `reads_max` pages again. Returns how
     /// many become available now.
     ///
     /// # Errors
