@@ -152,18 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Refused`] or [`StoreError::Schema`].
     pub async fn open(url: &DatabaseUrl, migrate: bool) -> Result<Store, StoreError> {
-        let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
-        loop {
-            // Two processes that make one file at the same time are told "locked" at once, without the usual wait.
-            match Store::open_once(url, migrate).await {
-                Err(StoreError::Unavailable(_))
-                    if matches!(url, DatabaseUrl::Sqlite(_)) && tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(std::time::Duration::from_millis(20 + fastrand::u64(..80))).await;
-                }
-                opened => return opened,
-            }
-        }
+        when_unlocked(url, || Store::open_once(url, migrate)).await
     }
 
     async fn open_once(url: &DatabaseUrl, migrate: bool) -> Result<Store, StoreError> {
@@ -257,11 +246,14 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn migrations(url: &DatabaseUrl) -> Result<(Vec<String>, Vec<String>), StoreError> {
-        let connection = match url {
-            DatabaseUrl::Sqlite(path) => connect_sqlite(path).await?.0,
-            DatabaseUrl::Memory => connect_memory().await?,
-            DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
+        let connect = || async {
+            Ok(match url {
+                DatabaseUrl::Sqlite(path) => connect_sqlite(path).await?.0,
+                DatabaseUrl::Memory => connect_memory().await?,
+                DatabaseUrl::Postgres(url) => connect_postgres(url).await?,
+            })
         };
+        let connection = when_unlocked(url, connect).await?;
         let applied = applied_migrations(&connection).await?;
         let pending = known_migrations()
             .into_iter()
@@ -382,6 +374,25 @@ impl Store {
         self.when_free(|| self.writer.query_all_raw(statement.clone()))
             .await
             .map_err(StoreError::from)
+    }
+}
+
+/// Opens an SQLite file again, for a while, when it is locked: two processes that make or close one at the same time are
+/// told so at once, without the usual wait.
+async fn when_unlocked<T, F>(url: &DatabaseUrl, mut open: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match open().await {
+            Err(StoreError::Unavailable(_))
+                if matches!(url, DatabaseUrl::Sqlite(_)) && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(20 + fastrand::u64(..80))).await;
+            }
+            opened => return opened,
+        }
     }
 }
 
