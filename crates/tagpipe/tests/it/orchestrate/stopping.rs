@@ -2,29 +2,6 @@
 
 use super::*;
 
-/// Stops everything with one signal, which must not take long.
-async fn stop_all(rig: &Rig, running: Running, name: &str, code: i32) -> Value {
-    let asked = Instant::now();
-    running.signal(name).await;
-    let summary = running.ended().await.summary(code);
-    assert!(asked.elapsed() < STOPS_WITHIN, "{:?}", asked.elapsed());
-    assert_eq!(summary["end"], "interrupted");
-    assert_eq!(
-        rig.runner_processes(),
-        [],
-        "no runner outlives an orchestrator that stops in order"
-    );
-    assert_nothing_is_leased(rig).await;
-    assert_eq!(rig.runs().await[0].state, "interrupted");
-    assert!(
-        rig.runners()
-            .await
-            .iter()
-            .all(|runner| runner.state == "finished")
-    );
-    summary
-}
-
 async fn one_signal_stops_all(engine: Engine, name: &str, code: i32, resume: &str) {
     let rig = Rig::on(engine, unhurried(400, 30)).await;
     let running = rig.start_orchestrate(&with(&["--num-runners", "3"]));
