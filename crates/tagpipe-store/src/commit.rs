@@ -28,7 +28,8 @@ use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
 use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
 use crate::reading_order::{note_changed_categories, note_tried_categories};
-use crate::reconcile::{forget_unreadable, record_discrepancies, release_verified, unreadable_discrepancy};
+use crate::reconcile::{forget_unreadable, record_discrepancies, unreadable_discrepancy};
+use crate::verification::release_verified;
 
 /// Who commits.
 #[derive(Debug, Clone, Copy)]

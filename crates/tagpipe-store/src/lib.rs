@@ -38,6 +38,7 @@ mod runs;
 mod subjects;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verification;
 
 pub use check::{Checked, Finding};
 pub use closing::{Closing, RunEnding};

@@ -137,7 +137,7 @@ impl Store {
 }
 
 /// That a subject and all above it are listed: the page of one that vanished is not asked for.
-fn living(kind: PageKind) -> String {
+pub(crate) fn living(kind: PageKind) -> String {
     let above: &[&str] = match kind {
         PageKind::Categories | PageKind::Years => &[],
         PageKind::Sets => &["categories"],

@@ -7,8 +7,10 @@ use tagpipe_core::lifecycle::PageState;
 use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_fetch::{FetchError, Fetcher, HttpSettings, Robots};
-use tagpipe_store::contract::RunId;
-use tagpipe_store::{Closing, DatabaseUrl, Resumed, RunnerEnd, RunnerIdentity, Store, StoreError};
+use tagpipe_store::contract::{Admission, NewPage, RunId};
+use tagpipe_store::{
+    Closing, DatabaseUrl, Discrepancy, Resumed, RunnerEnd, RunnerIdentity, Store, StoreError,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
@@ -455,6 +457,7 @@ impl Pipeline {
                     .await?
                     .in_state(PageState::Completed);
                 let reads_max = self.settings.verification.reads_max(completed);
+                self.add_parents_outside(run, &disagreements, reads_max).await?;
                 persistently(patience, "verify sums", || {
                     self.store.verify_again(run, &disagreements, reads_max)
                 })
@@ -477,6 +480,27 @@ impl Pipeline {
             progress.phase = "verifying";
         });
         Ok(None)
+    }
+
+    /// Adds the pages of the rows above those that disagree, where the run began below them: they are read again like the
+    /// others, the child directly after its parent.
+    async fn add_parents_outside(
+        &self,
+        run: RunId,
+        disagreements: &[Discrepancy],
+        reads_max: u64,
+    ) -> Result<(), RunError> {
+        let parents = self.store.parents_outside(run, disagreements).await?;
+        let pages: Vec<_> = parents
+            .into_iter()
+            .take(usize::try_from(reads_max).unwrap_or(usize::MAX))
+            .map(|(kind, parent)| NewPage {
+                admission: Admission::Unchanged,
+                ..seed::first_page(kind, parent, self.settings.freshness)
+            })
+            .collect();
+        self.store.add_pages(run, &pages).await?;
+        Ok(())
     }
 
     /// Adds pages below those left out as unchanged that are due all the same: they failed the last time, or were not

@@ -16,6 +16,7 @@ use crate::error::StoreError;
 
 mod certificates;
 mod grades;
+mod history;
 mod integrity;
 mod orphans;
 mod place;
@@ -65,6 +66,7 @@ const CHECKS: &[&[Check]] = &[
     certificates::CHECKS,
     grades::CHECKS,
     ranks::CHECKS,
+    history::CHECKS,
     promised::CHECKS,
 ];
 

@@ -19,7 +19,8 @@ fn ranked(certs: &[&str]) -> PageRows {
     let row = |(place, cert): (u64, &&str)| {
         let mut row = grade_row(cert);
         let place = Some(place);
-        (row.rank, row.rank_by_grade, row.chronology) = (place, place, place);
+        (row.rank, row.rank_by_grade) = (place, place);
+        (row.chronology, row.chron_by_grade) = (place, place);
         row
     };
     PageRows::GradeRows((1..).zip(certs).map(row).collect())
@@ -94,6 +95,10 @@ const PLANTS: &[Plant] = &[
                 "Baseball 1989 Donruss: copies at grade 9: 3 promised, 4 stored",
             ),
             ("grades_of_populations", "1 copies at grade 8"),
+            (
+                "population_history",
+                "its row says 4 copies, its history has them at other grades",
+            ),
         ],
     ),
     (
@@ -103,6 +108,10 @@ const PLANTS: &[Plant] = &[
             ("year_sums", "graded copies: 4 promised, 5 stored"),
             ("set_sums", "Baseball 1989 Donruss: copies: 5 promised, 4 stored"),
             ("row_sums", "the total is 5, its grades sum up to 4"),
+            (
+                "population_history",
+                "Baseball 1989 Donruss: its row says 5 copies, its history 4",
+            ),
         ],
     ),
     // A row that was dropped, in the middle and at the end.
@@ -120,6 +129,7 @@ const PLANTS: &[Plant] = &[
             ),
             ("ranks_by_grade", "at certificate C0000003"),
             ("chronology", "at certificate C0000003"),
+            ("chronology_by_grade", "at certificate C0000003"),
         ],
     ),
     (
@@ -134,6 +144,37 @@ const PLANTS: &[Plant] = &[
             "ranks",
             "#1 Player 1: 2 different places of 3, the last is 2; at certificate C0000002",
         )],
+    ),
+    (
+        "UPDATE grade_rows SET chron_by_grade = 2 WHERE cert_number = 'D0000009'",
+        "UPDATE grade_rows SET chron_by_grade = 1 WHERE cert_number = 'D0000009'",
+        &[(
+            "chronology_by_grade",
+            "#2 Player 2: 1 different places of 1, the last is 2 at grade 9",
+        )],
+    ),
+    // A history that was lost, and one that says something else.
+    (
+        "DELETE FROM population_history WHERE subject = 'set'",
+        "INSERT INTO population_history (subject, subject_id, observed_at, run_id, counts, total) \
+         SELECT 'set', sets.id, sets.last_seen_at, (SELECT min(id) FROM runs), counts, total FROM sets",
+        &[(
+            "population_history",
+            "Baseball 1989 Donruss: its row says 4 copies, its history nothing",
+        )],
+    ),
+    // A card that has left, and its certificate that has not.
+    (
+        "UPDATE cards SET vanished_at = last_seen_at WHERE number = '2'",
+        "UPDATE cards SET vanished_at = NULL",
+        &[
+            ("year_sums", "cards: 2 promised, 1 stored"),
+            ("set_sums", "Baseball 1989 Donruss: copies: 4 promised, 3 stored"),
+            (
+                "vanished",
+                "#2 Player 2: has vanished, and 1 of its certificates have not",
+            ),
+        ],
     ),
     // Two spellings of one certificate.
     (
