@@ -1,0 +1,13 @@
+//! `/login`: asks for a token.
+
+use askama::Template;
+
+/// The page.
+#[derive(Debug, Clone, Default, Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    /// Where to go afterwards: a path of ours.
+    pub next: String,
+    /// Why the last try was refused.
+    pub fault: Option<String>,
+}

@@ -1,0 +1,93 @@
+//! `/schedules`: when runs begin by themselves.
+
+use askama::Template;
+
+use super::Frame;
+use crate::dashboard::show::When;
+
+/// The page.
+#[derive(Debug, Clone, Template)]
+#[template(path = "schedules.html")]
+pub struct SchedulesPage {
+    /// What surrounds it.
+    pub frame: Frame,
+    /// By name.
+    pub schedules: Vec<ScheduleCard>,
+    /// What the form for a new one is filled with.
+    pub form: ScheduleForm,
+    /// When it would start runs.
+    pub preview: SchedulePreview,
+}
+
+/// `/schedules/preview`: when a schedule would start runs, asked for while it is typed.
+#[derive(Debug, Clone, Template)]
+#[template(path = "live/schedule_preview.html")]
+pub struct SchedulePreviewPart {
+    /// When it would start runs.
+    pub preview: SchedulePreview,
+}
+
+/// A schedule.
+#[derive(Debug, Clone)]
+pub struct ScheduleCard {
+    /// Its number.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its cron expression.
+    pub cron: String,
+    /// The expression in words; empty if there are none for it.
+    pub words: String,
+    /// Its time zone.
+    pub zone: String,
+    /// What it reads, in words.
+    pub what: String,
+    /// What is done while the run before goes on, in words.
+    pub overlap: String,
+    /// Whether it starts runs.
+    pub is_enabled: bool,
+    /// Whether it can be changed here; the one from the settings cannot.
+    pub is_ours: bool,
+    /// The next times.
+    pub next: Vec<When>,
+    /// The last start: when, and the run's number if there was one.
+    pub last: Option<(When, Option<i64>)>,
+}
+
+/// The form for a new schedule.
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleForm {
+    /// Whether it is shown open, as after a fault.
+    pub is_open: bool,
+    /// Its name.
+    pub name: String,
+    /// Its cron expression.
+    pub cron: String,
+    /// Its time zone.
+    pub zone: String,
+    /// What to do while the run before goes on: `skip`, `queue` or `stop`.
+    pub overlap: String,
+    /// By how many seconds at most a start is put off at random.
+    pub jitter: String,
+    /// Categories to read, separated by commas; empty for all.
+    pub categories: String,
+    /// How many runners.
+    pub runners: String,
+    /// Most pages to read; empty for no bound.
+    pub max_pages: String,
+    /// Whether pages that show no change are read, too.
+    pub full: bool,
+    /// What is wrong with it, if it was sent and refused.
+    pub fault: Option<String>,
+}
+
+/// When a schedule would start runs.
+#[derive(Debug, Clone)]
+pub enum SchedulePreview {
+    /// Nothing has been typed yet.
+    Nothing,
+    /// The next times: in UTC and as the clock of the schedule's zone shows them.
+    Times(Vec<(When, String)>),
+    /// Why it is no schedule.
+    Fault(String),
+}
