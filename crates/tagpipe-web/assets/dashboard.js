@@ -26,6 +26,7 @@
     keepOpen();
     tellWhenOffline();
     drawCharts();
+    showPlace();
     document.addEventListener("htmx:afterSwap", (event) => showTimes(event.detail.target ?? document));
   });
 
@@ -56,6 +57,7 @@
   const moment = new Intl.DateTimeFormat(undefined, {
     year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
   });
+  const day = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
   const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "long" });
@@ -74,7 +76,7 @@
   // Beyond four weeks the date says more than the distance.
   function distance(at) {
     const seconds = (at - Date.now()) / 1000;
-    if (Math.abs(seconds) > 28 * 86_400) return moment.format(at);
+    if (Math.abs(seconds) > 28 * 86_400) return day.format(at);
     const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
     return relative.format(Math.trunc(seconds / length), unit);
   }
@@ -82,6 +84,14 @@
   function showZone() {
     const place = document.getElementById("zone");
     if (place) place.textContent = `Times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+  }
+
+  // On a narrow screen the navigation scrolls; the entry of this page must be in sight.
+  function showPlace() {
+    const entry = document.querySelector(".nav [aria-current]");
+    if (!entry) return;
+    const nav = entry.parentElement;
+    nav.scrollLeft = entry.offsetLeft - (nav.clientWidth - entry.offsetWidth) / 2;
   }
 
   // Live parts are replaced whole. What the viewer has opened in them stays open.
@@ -117,7 +127,7 @@
   // Charts
 
   const number = new Intl.NumberFormat();
-  const COLOURS = ["--bar-done", "--info", "--warn", "--bad", "--text-quiet"];
+  const COLOURS = ["--bar-done", "--info", "--warn", "--text-quiet", "--bad"];
 
   function drawCharts() {
     for (const place of document.querySelectorAll("[data-chart]")) {
@@ -128,7 +138,7 @@
     }
   }
 
-  // data: { times: [seconds since 1970], series: [{ label, values }], stepped }
+  // data: { times: [seconds since 1970], series: [{ label, values, failing }], stepped }
   function drawChart(place, data) {
     if (data.times.length === 0) {
       note(place, "Nothing to draw yet.");
@@ -166,7 +176,7 @@
         { label: "Time", value: (_, at) => (at == null ? "–" : moment.format(new Date(at * 1000))) },
         ...data.series.map((one, index) => ({
           label: one.label,
-          stroke: colour(COLOURS[index % COLOURS.length]),
+          stroke: colour(one.failing ? "--bad" : COLOURS[index % COLOURS.length]),
           width: 2,
           paths,
           points: { show: data.times.length < 40, size: 6 },
