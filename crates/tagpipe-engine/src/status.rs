@@ -118,6 +118,15 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
     })
 }
 
+/// Whether somebody works on the run now: a runner, or who starts them.
+pub(crate) async fn is_at_work(store: &Store, run: RunId) -> Result<bool, StoreError> {
+    if store.runners(run).await?.iter().any(is_alive) {
+        return Ok(true);
+    }
+    let orchestrator = store.orchestrator(run).await?.map(orchestrator_as_seen);
+    Ok(orchestrator.is_some_and(|one| one.is_running && !one.is_gone))
+}
+
 /// The runners by name; one whose process is not there any more is `gone`, whatever it said last.
 fn runners_as_seen(processes: &[RunnerOverview]) -> Vec<RunnerSummary> {
     let as_seen: Vec<_> = processes

@@ -51,6 +51,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0008_check.sql"),
                 down: include_str!("m0008_check_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0009_service",
+                up: include_str!("m0009_service.sql"),
+                down: include_str!("m0009_service_down.sql"),
+            }),
         ]
     }
 }
