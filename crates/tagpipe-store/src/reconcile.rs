@@ -55,7 +55,7 @@ impl Verdict {
         }
     }
 
-    fn from_name(name: &str) -> Result<Verdict, StoreError> {
+    pub(crate) fn from_name(name: &str) -> Result<Verdict, StoreError> {
         [Verdict::Disagrees, Verdict::Moved, Verdict::Unverified]
             .into_iter()
             .find(|verdict| verdict.as_str() == name)
