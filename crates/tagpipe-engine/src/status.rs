@@ -13,6 +13,7 @@ const SILENT_MAX_S: f64 = 90.0;
 
 /// The state of a database at one moment.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Runs that are under way, oldest first.
     pub running: Vec<RunStatus>,
@@ -26,6 +27,7 @@ pub struct Status {
 
 /// A run as it stands.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunStatus {
     /// The run.
     #[serde(flatten)]
@@ -47,6 +49,7 @@ pub struct RunStatus {
     /// The site's least interval that the run was started with, in seconds.
     pub interval_s: f64,
     /// The shared slow-down of the site.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub brake: Brake,
 }
 

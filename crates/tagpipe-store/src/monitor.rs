@@ -13,6 +13,7 @@ use crate::steering::Steering;
 
 /// A run as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunOverview {
     /// Its number.
     pub id: RunId,
@@ -73,6 +74,7 @@ pub struct LeftOut {
 
 /// A process that works or worked on a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunnerOverview {
     /// Its UUID.
     pub instance: String,

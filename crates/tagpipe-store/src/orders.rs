@@ -25,6 +25,7 @@ use crate::steering::Steering;
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OrderState {
     /// Made, and not begun: its time has not come, or another run is under way.
     Waiting,
@@ -90,6 +91,7 @@ pub struct NewOrder {
 
 /// An order as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunOrder {
     /// Its number.
     pub id: i64,

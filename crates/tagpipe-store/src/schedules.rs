@@ -12,6 +12,7 @@ use crate::error::StoreError;
 /// What to do when a planned time comes while a run is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Overlap {
     /// Leave this time out, and say so.
     #[default]
@@ -49,6 +50,7 @@ impl Overlap {
 
 /// A schedule as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewSchedule {
     /// Its name, unique.
     pub name: String,
@@ -70,6 +72,7 @@ pub struct NewSchedule {
 
 /// A schedule as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schedule {
     /// Its number.
     pub id: i64,

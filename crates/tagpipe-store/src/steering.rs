@@ -11,6 +11,7 @@ use crate::error::StoreError;
 /// What people want of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Steering {
     /// It goes on.
     #[default]

@@ -10,6 +10,7 @@ use crate::error::StoreError;
 /// What a token allows. Who may control may also read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Scope {
     /// To look.
     Read,
@@ -38,6 +39,7 @@ impl Scope {
 
 /// A token as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiToken {
     /// Its number.
     pub id: i64,

@@ -44,6 +44,7 @@ pub struct Errand<'a> {
 
 /// A setting as it is in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectiveSetting {
     /// Its key in `tagpipe.toml`.
     pub key: String,
@@ -55,6 +56,7 @@ pub struct EffectiveSetting {
 
 /// What an examination found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Examined {
     /// What was looked at.
     pub check: String,
