@@ -65,6 +65,8 @@ pub struct Config {
     /// Whether a database that is away is waited for, as long as the run's patience says, rather than an error at once:
     /// for what goes on with a run, which has to be there.
     pub await_database: bool,
+    /// The order of the service that a new run carries out; it is begun only if no run does yet.
+    pub order: Option<i64>,
     /// Write nothing, not even a file: rows are kept in memory and counted.
     pub dry_run: bool,
     /// The site.
@@ -91,6 +93,7 @@ impl Config {
             database: DatabaseUrl::Sqlite(PathBuf::from("tagpipe.db")),
             migrate: true,
             await_database: false,
+            order: None,
             dry_run: false,
             fetch: FetchMode::Auto,
             browser: None,

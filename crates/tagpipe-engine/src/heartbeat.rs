@@ -9,11 +9,11 @@ use std::time::Duration;
 use tagpipe_fetch::Fetcher;
 use tagpipe_fetch::browser::memory;
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{RunnerReport, Store, StoreError};
+use tagpipe_store::{RunnerReport, Steering, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, StopRequest};
 
 /// How often a runner reports, if its term is not too short for that.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -59,6 +59,8 @@ pub(crate) struct Heart {
     pub(crate) fetcher: Arc<dyn Fetcher>,
     /// Asked to stop when this runner has been given up by others.
     pub(crate) given_up: Shutdown,
+    /// Asked to stop when people want the run to.
+    pub(crate) stopped: Shutdown,
 }
 
 /// The beating, until dropped.
@@ -83,6 +85,11 @@ impl Heart {
             if !self.report().await {
                 self.given_up.request();
                 return;
+            }
+            let steering = self.bounded("look at the steering", self.store.steering(self.run));
+            if steering.await == Some(Steering::Stop) && self.stopped.requested() == StopRequest::None {
+                tracing::info!(run = self.run, "people want the run to stop");
+                self.stopped.request();
             }
             if renewed.elapsed() >= self.term / 3 {
                 renewed = Instant::now();

@@ -43,6 +43,7 @@ mod progress;
 mod reader;
 mod reparse;
 mod runner;
+mod service;
 mod settings;
 mod shutdown;
 mod status;
@@ -58,6 +59,10 @@ pub use plan::{Plan, PlannedLevel, plan};
 pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
 pub use reparse::{FailedReparse, ReparseReport, ReparsedTable, reparse};
+pub use service::{
+    EffectiveSetting, Errand, Examined, Launcher, OrderError, Request, RunOptions, Service, Timetable,
+    WrongTimetable,
+};
 pub use settings::{Budget, Freshness, RunSettings, Site, Verification, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};
 pub use status::{RunStatus, Status, run_status, status};

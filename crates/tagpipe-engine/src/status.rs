@@ -13,6 +13,7 @@ const SILENT_MAX_S: f64 = 90.0;
 
 /// The state of a database at one moment.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Runs that are under way, oldest first.
     pub running: Vec<RunStatus>,
@@ -26,6 +27,7 @@ pub struct Status {
 
 /// A run as it stands.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunStatus {
     /// The run.
     #[serde(flatten)]
@@ -47,6 +49,7 @@ pub struct RunStatus {
     /// The site's least interval that the run was started with, in seconds.
     pub interval_s: f64,
     /// The shared slow-down of the site.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub brake: Brake,
 }
 
@@ -116,6 +119,15 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
         processes,
         run,
     })
+}
+
+/// Whether somebody works on the run now: a runner, or who starts them.
+pub(crate) async fn is_at_work(store: &Store, run: RunId) -> Result<bool, StoreError> {
+    if store.runners(run).await?.iter().any(is_alive) {
+        return Ok(true);
+    }
+    let orchestrator = store.orchestrator(run).await?.map(orchestrator_as_seen);
+    Ok(orchestrator.is_some_and(|one| one.is_running && !one.is_gone))
 }
 
 /// The runners by name; one whose process is not there any more is `gone`, whatever it said last.

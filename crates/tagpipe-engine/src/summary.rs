@@ -66,8 +66,10 @@ impl fmt::Display for RunEnd {
 
 /// Pages of one level, by state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LevelSummary {
     /// The level.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub level: PageKind,
     /// All its pages.
     pub pages: u64,
@@ -180,6 +182,7 @@ fn upper_bound(hits: u64, trials: u64) -> f64 {
 
 /// One runner's part in a run: all processes that worked under its name, the newest one telling how it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunnerSummary {
     /// Its name, e.g. `runner_1`.
     pub runner_id: String,

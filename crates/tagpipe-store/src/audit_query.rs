@@ -31,6 +31,7 @@ pub struct AuditFilter {
 
 /// One entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// Its number, by which older ones are asked for.
     pub id: i64,

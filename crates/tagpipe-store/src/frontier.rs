@@ -93,6 +93,7 @@ impl Store {
         let dialect = self.dialect;
         let sql = format!(
             "WITH wanted AS MATERIALIZED (SELECT id FROM frontier WHERE run_id = $4 AND state = 'available' \
+                     AND EXISTS (SELECT 1 FROM runs WHERE id = $4 AND steering = 'go') \
                  ORDER BY {CLAIM_ORDER} LIMIT $5 {skip_locked}) \
              UPDATE frontier SET state = 'leased', lease_owner = $1, lease_token = $2, \
                  lease_expires_at = {expires}, attempts = attempts + 1, not_before = NULL \

@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod audit_query;
+pub mod browse;
 mod catalogue;
 mod check;
 mod closing;
@@ -28,6 +29,7 @@ mod listing;
 mod migrations;
 pub mod monitor;
 mod orchestrators;
+mod orders;
 mod pace;
 mod reading_order;
 mod reconcile;
@@ -35,9 +37,12 @@ mod replay;
 pub mod retry;
 mod runners;
 mod runs;
+mod schedules;
+mod steering;
 mod subjects;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tokens;
 mod verification;
 
 pub use check::{Checked, Finding};
@@ -49,9 +54,13 @@ pub use error::{ErrorClass, StoreError};
 pub use frontier::Outlook;
 pub use lineage::{CertificateEvent, CertificateOrigin, Lineage};
 pub use orchestrators::{OrchestratorIdentity, OrchestratorOverview, OrchestratorRecord};
+pub use orders::{NewOrder, OrderState, Ordered, RunOrder};
 pub use reading_order::ReadingOrder;
 pub use reconcile::{Discrepancy, OpenByVerdict, Verdict, Verified, VerifiedRows};
 pub use replay::{KeptPage, ReplayEnding, Replayed, Replayer, Reread};
 pub use runners::{RunnerEnd, RunnerIdentity, RunnerReport, RunnerTotals, RunningRunner};
 pub use runs::{FailedPage, Resumed, RunRecord, RunSeeding, SlowPage};
+pub use schedules::{NewSchedule, Overlap, Schedule};
+pub use steering::Steering;
 pub use subjects::StoredSubject;
+pub use tokens::{ApiToken, Scope};

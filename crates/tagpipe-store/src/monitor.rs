@@ -9,14 +9,18 @@ use tagpipe_core::lifecycle::RunState;
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::error::StoreError;
+use crate::steering::Steering;
 
 /// A run as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunOverview {
     /// Its number.
     pub id: RunId,
     /// `running`, `interrupted`, `reconciled` or `disputed`.
     pub state: String,
+    /// What people want of it while it is under way.
+    pub steering: Steering,
     /// When it began, in UTC.
     pub started_at: String,
     /// When it ended, in UTC.
@@ -70,6 +74,7 @@ pub struct LeftOut {
 
 /// A process that works or worked on a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunnerOverview {
     /// Its UUID.
     pub instance: String,
@@ -158,7 +163,7 @@ impl Store {
         .map(sum)
         .join(", ");
         let sql = format!(
-            "SELECT runs.id, runs.state, {started} AS started_at, {finished} AS finished_at, \
+            "SELECT runs.id, runs.state, runs.steering, {started} AS started_at, {finished} AS finished_at, \
                  coalesce({finished_us}, {now}) - {started_us} AS elapsed_us, {config} AS config, \
                  coalesce({summary}, 'null') AS summary, \
                  (SELECT count(*) FROM runners WHERE runners.run_id = runs.id) AS runners, {sums} \
@@ -305,6 +310,7 @@ fn run_overview(row: &QueryResult) -> Result<RunOverview, StoreError> {
     Ok(RunOverview {
         id: row.try_get("", "id")?,
         state: row.try_get("", "state")?,
+        steering: Steering::stored(&row.try_get::<String>("", "steering")?)?,
         started_at: row.try_get("", "started_at")?,
         finished_at: row.try_get("", "finished_at")?,
         elapsed_s: seconds(row, "elapsed_us")?,

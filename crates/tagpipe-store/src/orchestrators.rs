@@ -40,6 +40,7 @@ pub struct OrchestratorRecord {
 
 /// An orchestrator as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrchestratorOverview {
     /// Its machine.
     pub host: String,

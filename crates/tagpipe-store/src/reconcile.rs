@@ -35,6 +35,7 @@ pub struct Discrepancy {
 /// What is known about two numbers that should be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Verdict {
     /// The difference stayed when parent and child were read again, one directly after the other.
     Disagrees,
@@ -55,7 +56,7 @@ impl Verdict {
         }
     }
 
-    fn from_name(name: &str) -> Result<Verdict, StoreError> {
+    pub(crate) fn from_name(name: &str) -> Result<Verdict, StoreError> {
         [Verdict::Disagrees, Verdict::Moved, Verdict::Unverified]
             .into_iter()
             .find(|verdict| verdict.as_str() == name)
@@ -433,6 +434,7 @@ pub struct OpenByVerdict {
 
 /// How much of the catalogue is verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Verified {
     /// Sets whose cards have the copies that they promise.
     pub sets: VerifiedRows,
@@ -442,6 +444,7 @@ pub struct Verified {
 
 /// Verified rows of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerifiedRows {
     /// Those whose sums have agreed.
     pub verified: u64,

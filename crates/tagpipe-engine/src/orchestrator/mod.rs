@@ -17,6 +17,7 @@ use crate::error::RunError;
 use crate::pipeline::{Pipeline, Start};
 use crate::shutdown::Shutdown;
 use crate::summary::Summary;
+pub(crate) use process::{Exit, RunnerProcess};
 use watching::Watching;
 
 mod health;

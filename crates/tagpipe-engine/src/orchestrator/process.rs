@@ -11,14 +11,14 @@ use super::LogLines;
 use crate::process::{Presence, group_of, has_group, presence};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
+pub(crate) enum Exit {
     Code(i32),
     Signal(i32),
     /// It was not started here: only that it is gone can be told.
     Unknown,
 }
 
-pub(super) enum RunnerProcess {
+pub(crate) enum RunnerProcess {
     /// Our child, which leads a process group. If it is a script, the runner itself is another process of the group.
     Started {
         child: Box<Child>,
@@ -36,7 +36,7 @@ pub(super) enum RunnerProcess {
 impl RunnerProcess {
     /// Starts `command` in a process group of its own: a Ctrl-C at the terminal reaches only us, and we pass it on.
     /// It outlives us, whatever ends us. Its log goes to ours, or to `lines`.
-    pub(super) fn start(command: Command, lines: Option<&LogLines>) -> std::io::Result<RunnerProcess> {
+    pub(crate) fn start(command: Command, lines: Option<&LogLines>) -> std::io::Result<RunnerProcess> {
         let mut command = tokio::process::Command::from(command);
         command
             .process_group(0)
@@ -66,7 +66,7 @@ impl RunnerProcess {
     }
 
     /// Its id, which is also that of its group.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         match self {
             RunnerProcess::Started { group, .. } => *group,
             RunnerProcess::Found { pid, .. } => *pid,
@@ -74,7 +74,7 @@ impl RunnerProcess {
     }
 
     /// How it ended, if it has. A script has ended when the runner that it started has, too.
-    pub(super) fn exit(&mut self) -> Option<Exit> {
+    pub(crate) fn exit(&mut self) -> Option<Exit> {
         match self {
             RunnerProcess::Started { child, group, left } => {
                 if left.is_none() {
@@ -94,17 +94,17 @@ impl RunnerProcess {
     }
 
     /// Asks it to stop in order.
-    pub(super) fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self) {
         self.signal(Signal::TERM);
     }
 
     /// Asks one that was asked to stop to do so at once. By another signal: two of a kind may arrive as one.
-    pub(super) fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.signal(Signal::INT);
     }
 
     /// Ends it and what it has started in its group.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 

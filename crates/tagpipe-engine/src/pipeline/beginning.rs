@@ -80,6 +80,11 @@ impl Pipeline {
         ensure_something_to_read(&self.parents, start_from, filters).await?;
         // The run and its first pages are one transaction: a run that is there has all of them.
         let mut seeding = self.store.begin_run(&self.stored_config(site)).await?;
+        if let Some(order) = self.order
+            && !seeding.fulfil(order).await?
+        {
+            return Err(RunError::Usage(format!("order {order} has its run, or is over")));
+        }
         seeding
             .read_with(&site.origin, &site.profile, &site.version)
             .await?;
@@ -282,6 +287,7 @@ impl Pipeline {
     /// Takes a run up where it was left: pages of processes that are gone become available at once.
     async fn take_up(&self, record: &RunRecord, others: Others) -> Result<Resumed, RunError> {
         let run = record.id;
+        self.store.forget_stop(run).await?;
         let mut taken_back = self.store.rescue_expired(run).await?;
         let mut at_work = 0;
         for runner in self.store.running_runners(run).await? {

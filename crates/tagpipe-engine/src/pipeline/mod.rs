@@ -102,6 +102,8 @@ pub struct Pipeline {
     http: HttpSettings,
     settings: RunSettings,
     dry_run: bool,
+    /// The order that a new run carries out.
+    order: Option<i64>,
     progress: watch::Sender<Progress>,
 }
 
@@ -160,6 +162,7 @@ impl Pipeline {
             fetcher,
             settings: config.run,
             dry_run: config.dry_run,
+            order: config.order,
             progress: watch::Sender::new(Progress::new()),
         }
     }
@@ -222,7 +225,7 @@ impl Pipeline {
             // Its orchestrator waits to hear of it, and `robots.txt` may be refused for a while.
             Start::Join(run) => {
                 self.store.set_running(run).await?;
-                Some(self.appear(run).await?)
+                Some(self.appear(run, shutdown).await?)
             }
             Start::New | Start::Resume(_) => None,
         };
@@ -340,7 +343,7 @@ impl Pipeline {
         let interval_s = pacer.least_interval().as_secs_f64();
         let presence = match presence {
             Some(presence) => presence,
-            None => self.appear(run).await?,
+            None => self.appear(run, shutdown).await?,
         };
         let (instance, activity) = (presence.identity.instance.clone(), Arc::clone(&presence.activity));
         self.audit_start(run, start).await?;
@@ -541,7 +544,7 @@ impl Pipeline {
     }
 
     /// Enters this process as a runner of `run`. Two that go by one name would be one in every table and log.
-    async fn appear(&self, run: RunId) -> Result<Presence, RunError> {
+    async fn appear(&self, run: RunId, shutdown: &Shutdown) -> Result<Presence, RunError> {
         let name = &self.settings.runner_id;
         for other in self.store.running_runners(run).await? {
             if other.identity.runner_id == *name
@@ -571,6 +574,7 @@ impl Pipeline {
             activity: Arc::clone(&activity),
             fetcher: Arc::clone(&self.fetcher),
             given_up: given_up.clone(),
+            stopped: shutdown.clone(),
         };
         Ok(Presence {
             identity,

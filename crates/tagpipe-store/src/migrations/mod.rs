@@ -51,6 +51,16 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0008_check.sql"),
                 down: include_str!("m0008_check_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0009_service",
+                up: include_str!("m0009_service.sql"),
+                down: include_str!("m0009_service_down.sql"),
+            }),
+            Box::new(SqlMigration {
+                name: "m0010_search",
+                up: include_str!("m0010_search.sql"),
+                down: include_str!("m0010_search_down.sql"),
+            }),
         ]
     }
 }

@@ -24,6 +24,7 @@ mod pace;
 mod reading_order;
 mod reconcile;
 mod runs;
+mod service;
 mod subjects;
 mod testing;
 mod views;

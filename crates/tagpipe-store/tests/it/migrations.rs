@@ -80,6 +80,8 @@ async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
         "m0006_history",
         "m0007_expected_change",
         "m0008_check",
+        "m0009_service",
+        "m0010_search",
     ]
     .map(str::to_owned)
     .to_vec();

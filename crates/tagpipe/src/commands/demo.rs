@@ -138,6 +138,8 @@ fn print_next_steps(database: &DatabaseUrl) -> Result<(), Failure> {
     let path = path.display();
     say!("\nLook at it:");
     say!("  tagpipe status --database-url sqlite:{path}");
+    say!("  tagpipe check --database-url sqlite:{path}");
+    say!("  tagpipe show X3032464 --database-url sqlite:{path}");
     say!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
     say!(
         "  sqlite3 {path} \"SELECT grade_text, cert_number FROM grade_rows WHERE cert_number = 'X3032464'\""

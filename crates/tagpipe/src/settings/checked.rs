@@ -84,6 +84,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     Ok(Config {
         migrate: true,
         await_database: false,
+        order: None,
         dry_run: false,
         database: database_url(merged)?,
         fetch: fetch(merged)?,

@@ -7,7 +7,7 @@ use serde_json::json;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::RunId;
 use tagpipe_store::monitor::RunnerOverview;
-use tagpipe_store::{Resumed, RunnerEnd, Store};
+use tagpipe_store::{Resumed, RunnerEnd, Steering, Store};
 use tokio::time::{Instant, sleep};
 
 use super::health::Reads;
@@ -31,6 +31,8 @@ mod entering;
 
 /// How often processes are looked at: that one has ended is noticed at once.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often what people want of the run is looked at.
+const STEERED_EVERY: Duration = Duration::from_secs(1);
 /// How often the picture is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 /// A stop in order becomes one at once after this, …
@@ -225,11 +227,16 @@ impl<'a> Watching<'a> {
         let mut checked = Instant::now();
         let mut drawn = None;
         let mut heard = StopRequest::None;
+        let mut steered = Instant::now();
         while !self.seats.iter().all(Seat::is_empty) {
             let now = Instant::now();
             if shutdown.requested() > heard {
                 heard = shutdown.requested();
                 self.stop_all(None, heard == StopRequest::Now);
+            }
+            if now - steered >= STEERED_EVERY {
+                steered = now;
+                self.mind_the_steering().await;
             }
             self.mind_the_database(now);
             self.press_on(now);
@@ -293,6 +300,20 @@ impl<'a> Watching<'a> {
                 .filter_map(Seat::process)
                 .for_each(RunnerProcess::kill),
             _ => {}
+        }
+    }
+
+    /// People may want the run to stop. The runners see it, too; asked from here, none of them is replaced.
+    async fn mind_the_steering(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let steering = self
+            .answers
+            .ask("how it is steered", self.store.steering(self.run));
+        if steering.await == Some(Steering::Stop) {
+            tracing::info!(run = self.run, "people want the run to stop");
+            self.stop_all(None, false);
         }
     }
 

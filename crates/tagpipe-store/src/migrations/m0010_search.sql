@@ -1,0 +1,86 @@
+-- Finding cards by any words of their number, name and variation, and of the set, year and category they are in.
+
+--sqlite -- One document for each card, under the card's id. The texts stand in the catalogue: the index keeps none.
+--sqlite CREATE VIRTUAL TABLE card_search USING fts5(words, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2', prefix='2 3');
+--sqlite CREATE TRIGGER cards_search_inserted AFTER INSERT ON cards BEGIN
+--sqlite     INSERT INTO card_search (rowid, words) SELECT NEW.id, NEW.number || ' ' || NEW.name || ' ' || NEW.variation || ' ' || sets.brand || ' ' || sets.name || ' ' || years.year || ' ' || categories.name FROM sets JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id WHERE sets.id = NEW.set_id;
+--sqlite END;
+--sqlite CREATE TRIGGER cards_search_changed AFTER UPDATE OF number, name, variation, set_id ON cards WHEN OLD.number <> NEW.number OR OLD.name <> NEW.name OR OLD.variation <> NEW.variation OR OLD.set_id <> NEW.set_id BEGIN
+--sqlite     DELETE FROM card_search WHERE rowid = NEW.id;
+--sqlite     INSERT INTO card_search (rowid, words) SELECT NEW.id, NEW.number || ' ' || NEW.name || ' ' || NEW.variation || ' ' || sets.brand || ' ' || sets.name || ' ' || years.year || ' ' || categories.name FROM sets JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id WHERE sets.id = NEW.set_id;
+--sqlite END;
+--sqlite CREATE TRIGGER cards_search_deleted AFTER DELETE ON cards BEGIN DELETE FROM card_search WHERE rowid = OLD.id; END;
+--sqlite CREATE TRIGGER sets_search_changed AFTER UPDATE OF brand, name ON sets WHEN OLD.brand <> NEW.brand OR OLD.name <> NEW.name BEGIN
+--sqlite     DELETE FROM card_search WHERE rowid IN (SELECT id FROM cards WHERE set_id = NEW.id);
+--sqlite     INSERT INTO card_search (rowid, words) SELECT cards.id, cards.number || ' ' || cards.name || ' ' || cards.variation || ' ' || NEW.brand || ' ' || NEW.name || ' ' || years.year || ' ' || categories.name FROM cards JOIN years ON years.id = NEW.year_id JOIN categories ON categories.id = years.category_id WHERE cards.set_id = NEW.id;
+--sqlite END;
+--sqlite INSERT INTO card_search (rowid, words) SELECT cards.id, cards.number || ' ' || cards.name || ' ' || cards.variation || ' ' || sets.brand || ' ' || sets.name || ' ' || years.year || ' ' || categories.name FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id;
+
+--postgres CREATE TABLE card_search (card_id bigint PRIMARY KEY, words tsvector NOT NULL);
+--postgres CREATE INDEX card_search_by_words ON card_search USING gin (words);
+--postgres -- A text as lower-case words without accents, at most 64 characters of each: what a card is found by, and what is asked for.
+--postgres -- By lists of its own, so that they are the same whatever the server's locale, and for Latin letters the same as SQLite's:
+--postgres -- letters and what becomes of them (combining marks: nothing), and what separates words (all but letters, digits, marks).
+--postgres CREATE FUNCTION search_terms(text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT coalesce(array_agg(DISTINCT left(word, 64)), '{}') FROM regexp_split_to_table(translate(lower($1 COLLATE "C"),
+--postgres     'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞàáâãäåçèéêëìíîïñòóôõöùúûüýÿĀāĂăĄąĆćĈĉĊċČčĎďĐĒēĔĕĖėĘęĚěĜĝĞğĠġĢģĤĥĦĨĩĪīĬĭĮįİĲĴĵĶķĹ'
+--postgres     'ĺĻļĽľĿŁŃńŅņŇňŊŌōŎŏŐőŒŔŕŖŗŘřŚśŜŝŞşŠšŢţŤťŦŨũŪūŬŭŮůŰűŲųŴŵŶŷŸŹźŻżŽžƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƠơƢƤƦƧƩƬƮƯưƱƲƳƵƷƸƼǄǅǇǈǊǋǍǎǏ'
+--postgres     'ǐǑǒǓǔǕǖǗǘǙǚǛǜǞǟǠǡǢǤǦǧǨǩǪǫǬǭǮǰǱǲǴǵǶǷǸǹǺǻǼǾȀȁȂȃȄȅȆȇȈȉȊȋȌȍȎȏȐȑȒȓȔȕȖȗȘșȚțȜȞȟȠȢȤȦȧȨȩȪȫȬȭȮȯȰȱȲȳȺȻȽȾɁɃɄɅɆɈɊɌɎͰͲͶͿΆΈΉΊ'
+--postgres     'ΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫϏϘϚϜϞϠϢϤϦϨϪϬϮϴϷϹϺϽϾϿЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѶѸ'
+--postgres     'ѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӁӃӅӇӉӋӍӐӒӔӖӘӚӜӞӠӢӤӦӨӪӬӮӰӲӴӶӸӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇ'
+--postgres     'ՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖḀḁḂḃḄḅḆḇḈḉḊḋḌḍḎḏḐḑḒḓḔḕḖḗḘḙḚḛḜḝḞḟḠḡḢḣḤḥḦḧḨḩḪḫḬḭḮḯḰḱḲḳḴḵḶḷḸḹḺḻḼḽḾḿṀṁṂṃṄṅṆṇṈṉṊṋṌṍṎṏṐṑṒṓṔṕṖṗṘṙṚṛṜṝṞ'
+--postgres     'ṟṠṡṢṣṤṥṦṧṨṩṪṫṬṭṮṯṰṱṲṳṴṵṶṷṸṹṺṻṼṽṾṿẀẁẂẃẄẅẆẇẈẉẊẋẌẍẎẏẐẑẒẓẔẕẖẗẘẙẞẠạẢảẤấẦầẨẩẪẫẬậẮắẰằẲẳẴẵẶặẸẹẺẻẼẽẾếỀềỂểỄễỆệỈỉỊịỌọỎỏỐố'
+--postgres     'ỒồỔổỖỗỘộỚớỜờỞởỠỡỢợỤụỦủỨứỪừỬửỮữỰựỲỳỴỵỶỷỸỹỺỼỾ'
+--postgres     || U&'\0300\0301\0302\0303\0304\0305\0306\0307\0308\0309\030a\030b\030c\030d\030e\030f\0310\0311\0312\0313\0314\0315\0316\0317\0318\0319\031a\031b\031c\031d\031e\031f\0320\0321\0322\0323\0324\0325\0326\0327\0328\0329\032a\032b\032c\032d\032e\032f\0330\0331\0332\0333\0334\0335\0336\0337\0338\0339\033a\033b\033c\033d\033e\033f\0340\0341\0342\0343\0344\0345\0346\0347\0348\0349\034a\034b\034c\034d\034e\034f\0350\0351\0352\0353\0354\0355\0356\0357\0358\0359\035a\035b\035c\035d\035e\035f\0360\0361\0362\0363\0364\0365\0366\0367\0368\0369\036a\036b\036c\036d\036e\036f',
+--postgres     'aaaaaaæceeeeiiiiðnoooooøuuuuyþaaaaaaceeeeiiiinooooouuuuyyaaaaaaccccccccddđeeeeeeeeeegggggggghhħiiiiiiiiiĳjjkkl'
+--postgres     'lllllŀłnnnnnnŋooooooœrrrrrrssssssssttttŧuuuuuuuuuuuuwwyyyzzzzzzɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵooƣƥʀƨʃƭʈuuʊʋƴƶʒƹƽǆǆǉǉǌǌaai'
+--postgres     'ioouuuuuuuuuuaaaaǣǥggkkooooǯjǳǳggƕƿnnaaǽǿaaaaeeeeiiiioooorrrruuuussttȝhhƞȣȥaaeeooooooooyyⱥȼƚⱦɂƀʉʌɇɉɋɍɏͱͳͷϳάέήί'
+--postgres     'όύώαβγδεζηθικλμνξοπρστυφχψωϊϋϗϙϛϝϟϡϣϥϧϩϫϭϯθϸϲϻͻͼͽѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѷѹ'
+--postgres     'ѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӂӄӆӈӊӌӎӑӓӕӗәӛӝӟӡӣӥӧөӫӭӯӱӳӵӷӹӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշ'
+--postgres     'ոչպջռսվտրցւփքօֆaabbbbbbccddddddddddeeeeeeeeeeffgghhhhhhhhhhiiiikkkkkkllllllllmmmmmmnnnnnnnnoooooooopppprrrrrrr'
+--postgres     'rssssssssssttttttttuuuuuuuuuuvvvvwwwwwwwwwwxxxxyyzzzzzzhtwyßaaaaaaaaaaaaaaaaaaaaaaaaeeeeeeeeeeeeeeeeiiiioooooo'
+--postgres     'oooooooooooooooooouuuuuuuuuuuuuuyyyyyyyyỻỽỿ'),
+--postgres     '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7'
+--postgres     '\u02c2-\u02c5\u02d2-\u02df\u02e5-\u02eb\u02ed\u02ef-\u02ff\u0375\u037e\u0384-\u0385\u0387\u03f6\u0482'
+--postgres     '\u055a-\u055f\u0589-\u058f\u05be\u05c0\u05c3\u05c6\u05f3-\u060f\u061b-\u061f\u066a-\u066d\u06d4\u06dd-\u06de'
+--postgres     '\u06e9\u06fd-\u06fe\u0700-\u070f\u07f6-\u07f9\u07fe-\u07ff\u0830-\u083e\u085e\u0888\u0890-\u0891\u08e2'
+--postgres     '\u0964-\u0965\u0970\u09f2-\u09f3\u09fa-\u09fb\u09fd\u0a76\u0af0-\u0af1\u0b70\u0bf3-\u0bfa\u0c77\u0c7f\u0c84'
+--postgres     '\u0d4f\u0d79\u0df4\u0e3f\u0e4f\u0e5a-\u0e5b\u0f01-\u0f17\u0f1a-\u0f1f\u0f34\u0f36\u0f38\u0f3a-\u0f3d\u0f85'
+--postgres     '\u0fbe-\u0fc5\u0fc7-\u0fda\u104a-\u104f\u109e-\u109f\u10fb\u1360-\u1368\u1390-\u1399\u1400\u166d-\u166e\u1680'
+--postgres     '\u169b-\u169c\u16eb-\u16ed\u1735-\u1736\u17d4-\u17d6\u17d8-\u17db\u1800-\u180a\u180e\u1940-\u1945\u19de-\u19ff'
+--postgres     '\u1a1e-\u1a1f\u1aa0-\u1aa6\u1aa8-\u1aad\u1b5a-\u1b6a\u1b74-\u1b7e\u1bfc-\u1bff\u1c3b-\u1c3f\u1c7e-\u1c7f'
+--postgres     '\u1cc0-\u1cc7\u1cd3\u1fbd\u1fbf-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed-\u1fef\u1ffd-\u206f\u207a-\u207e'
+--postgres     '\u208a-\u208e\u20a0-\u20c0\u2100-\u2101\u2103-\u2106\u2108-\u2109\u2114\u2116-\u2118\u211e-\u2123\u2125\u2127'
+--postgres     '\u2129\u212e\u213a-\u213b\u2140-\u2144\u214a-\u214d\u214f\u218a-\u244a\u249c-\u24e9\u2500-\u2775\u2794-\u2bff'
+--postgres     '\u2ce5-\u2cea\u2cf9-\u2cfc\u2cfe-\u2cff\u2d70\u2e00-\u2e2e\u2e30-\u3004\u3008-\u3020\u3030\u3036-\u3037'
+--postgres     '\u303d-\u303f\u309b-\u309c\u30a0\u30fb\u3190-\u3191\u3196-\u319f\u31c0-\u31e3\u3200-\u321e\u322a-\u3247\u3250'
+--postgres     '\u3260-\u327f\u328a-\u32b0\u32c0-\u33ff\u4dc0-\u4dff\ua490-\ua4c6\ua4fe-\ua4ff\ua60d-\ua60f\ua673\ua67e'
+--postgres     '\ua6f2-\ua716\ua720-\ua721\ua789-\ua78a\ua828-\ua82b\ua836-\ua839\ua874-\ua877\ua8ce-\ua8cf\ua8f8-\ua8fa\ua8fc'
+--postgres     '\ua92e-\ua92f\ua95f\ua9c1-\ua9cd\ua9de-\ua9df\uaa5c-\uaa5f\uaa77-\uaa79\uaade-\uaadf\uaaf0-\uaaf1\uab5b'
+--postgres     '\uab6a-\uab6b\uabeb\ufb29\ufbb2-\ufbc2\ufd3e-\ufd4f\ufdcf\ufdfc-\ufdff\ufe10-\ufe19\ufe30-\ufe6b\ufeff-\uff0f'
+--postgres     '\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\ufffd\U00010100-\U00010102\U00010137-\U0001013f'
+--postgres     '\U00010179-\U00010189\U0001018c-\U000101fc\U0001039f\U000103d0\U0001056f\U00010857\U00010877-\U00010878'
+--postgres     '\U0001091f\U0001093f\U00010a50-\U00010a58\U00010a7f\U00010ac8\U00010af0-\U00010af6\U00010b39-\U00010b3f'
+--postgres     '\U00010b99-\U00010b9c\U00010ead\U00010f55-\U00010f59\U00010f86-\U00010f89\U00011047-\U0001104d'
+--postgres     '\U000110bb-\U000110c1\U000110cd\U00011140-\U00011143\U00011174-\U00011175\U000111c5-\U000111c8\U000111cd'
+--postgres     '\U000111db\U000111dd-\U000111df\U00011238-\U0001123d\U000112a9\U0001144b-\U0001144f\U0001145a-\U0001145d'
+--postgres     '\U000114c6\U000115c1-\U000115d7\U00011641-\U00011643\U00011660-\U0001166c\U000116b9\U0001173c-\U0001173f'
+--postgres     '\U0001183b\U00011944-\U00011946\U000119e2\U00011a3f-\U00011a46\U00011a9a-\U00011a9c\U00011a9e-\U00011aa2'
+--postgres     '\U00011c41-\U00011c45\U00011c70-\U00011c71\U00011ef7-\U00011ef8\U00011fd5-\U00011fff\U00012470-\U00012474'
+--postgres     '\U00012ff1-\U00012ff2\U00013430-\U00013438\U00016a6e-\U00016a6f\U00016af5\U00016b37-\U00016b3f'
+--postgres     '\U00016b44-\U00016b45\U00016e97-\U00016e9a\U00016fe2\U0001bc9c\U0001bc9f-\U0001bca3\U0001cf50-\U0001d164'
+--postgres     '\U0001d16a-\U0001d16c\U0001d173-\U0001d17a\U0001d183-\U0001d184\U0001d18c-\U0001d1a9\U0001d1ae-\U0001d241'
+--postgres     '\U0001d245\U0001d300-\U0001d356\U0001d6c1\U0001d6db\U0001d6fb\U0001d715\U0001d735\U0001d74f\U0001d76f'
+--postgres     '\U0001d789\U0001d7a9\U0001d7c3\U0001d800-\U0001d9ff\U0001da37-\U0001da3a\U0001da6d-\U0001da74'
+--postgres     '\U0001da76-\U0001da83\U0001da85-\U0001da8b\U0001e14f\U0001e2ff\U0001e95e-\U0001e95f\U0001ecac\U0001ecb0'
+--postgres     '\U0001ed2e\U0001eef0-\U0001f0f5\U0001f10d-\U0001fbca\U000e0001-\U000e007f]+') AS word WHERE word <> '' $$;
+--postgres CREATE FUNCTION search_query(text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CAST(string_agg('''' || term || ''':*', ' & ') AS tsquery) FROM unnest(search_terms($1)) AS term $$;
+--postgres CREATE VIEW card_search_source AS SELECT cards.id AS card_id, cards.set_id, array_to_tsvector(search_terms(concat_ws(' ', cards.number, cards.name, cards.variation, sets.brand, sets.name, years.year, categories.name))) AS words FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id;
+--postgres CREATE FUNCTION note_inserted_cards() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO card_search (card_id, words) SELECT card_id, words FROM card_search_source WHERE card_id IN (SELECT id FROM inserted); RETURN NULL; END $$;
+--postgres CREATE FUNCTION note_changed_card() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE card_search SET words = source.words FROM card_search_source AS source WHERE source.card_id = NEW.id AND card_search.card_id = NEW.id; RETURN NULL; END $$;
+--postgres CREATE FUNCTION note_deleted_card() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM card_search WHERE card_id = OLD.id; RETURN NULL; END $$;
+--postgres CREATE FUNCTION note_changed_set() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE card_search SET words = source.words FROM card_search_source AS source WHERE source.set_id = NEW.id AND card_search.card_id = source.card_id; RETURN NULL; END $$;
+--postgres CREATE TRIGGER cards_search_inserted AFTER INSERT ON cards REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION note_inserted_cards();
+--postgres CREATE TRIGGER cards_search_changed AFTER UPDATE OF number, name, variation, set_id ON cards FOR EACH ROW WHEN (OLD.number <> NEW.number OR OLD.name <> NEW.name OR OLD.variation <> NEW.variation OR OLD.set_id <> NEW.set_id) EXECUTE FUNCTION note_changed_card();
+--postgres CREATE TRIGGER cards_search_deleted AFTER DELETE ON cards FOR EACH ROW EXECUTE FUNCTION note_deleted_card();
+--postgres CREATE TRIGGER sets_search_changed AFTER UPDATE OF brand, name ON sets FOR EACH ROW WHEN (OLD.brand <> NEW.brand OR OLD.name <> NEW.name) EXECUTE FUNCTION note_changed_set();
+--postgres INSERT INTO card_search (card_id, words) SELECT card_id, words FROM card_search_source;

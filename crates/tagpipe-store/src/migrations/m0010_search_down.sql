@@ -1,0 +1,16 @@
+--sqlite DROP TRIGGER sets_search_changed;
+--sqlite DROP TRIGGER cards_search_deleted;
+--sqlite DROP TRIGGER cards_search_changed;
+--sqlite DROP TRIGGER cards_search_inserted;
+--postgres DROP TRIGGER sets_search_changed ON sets;
+--postgres DROP TRIGGER cards_search_deleted ON cards;
+--postgres DROP TRIGGER cards_search_changed ON cards;
+--postgres DROP TRIGGER cards_search_inserted ON cards;
+--postgres DROP FUNCTION note_changed_set();
+--postgres DROP FUNCTION note_deleted_card();
+--postgres DROP FUNCTION note_changed_card();
+--postgres DROP FUNCTION note_inserted_cards();
+--postgres DROP VIEW card_search_source;
+--postgres DROP FUNCTION search_query(text);
+--postgres DROP FUNCTION search_terms(text);
+DROP TABLE card_search;
