@@ -118,7 +118,7 @@ impl fmt::Display for Size {
 /// A part of a [`Bar`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BarPart {
-    /// What it stands for, which gives its colour: `done`, `same`, `hand` or `fail`.
+    /// What it stands for, which gives its colour: `done`, `same`, `hand`, `fail` or `again`.
     pub class: &'static str,
     /// Where it begins, in thousandths of the bar.
     pub x: u64,

@@ -13,27 +13,25 @@ pub struct AnalyticsPage {
     pub frame: Frame,
     /// The spans to choose from.
     pub spans: Vec<SpanLink>,
-    /// Address of the data of the chart of throughput.
-    pub throughput: String,
-    /// Pages read within the span.
+    /// The run whose throughput is drawn; none before the first one.
+    pub run_id: Option<i64>,
+    /// Pages read by the last runs.
     pub pages: Count,
-    /// Requests made within the span.
-    pub requests: Count,
-    /// Requests that need not be made because nothing had changed.
+    /// Pages that need not be read because nothing had changed.
     pub saved: Count,
-    /// The saved ones as a part of all that would have been made.
+    /// The saved ones as a part of both.
     pub saved_share: Share,
-    /// Reads that failed within the span.
-    pub errors: Count,
-    /// The failed ones as a part of all reads.
-    pub error_share: Share,
-    /// How long reading a page takes, by level.
-    pub latencies: Vec<LatencyRow>,
-    /// Failures by cause, the most frequent first.
+    /// Reads within the span that were to be repeated.
+    pub retries: Count,
+    /// Failures within the span.
+    pub failures: Count,
+    /// The last runs, newest first: what they read and left out, and how long a page took.
+    pub runs: Vec<RunCost>,
+    /// Errors within the span by cause, the most frequent first.
     pub causes: Vec<CauseRow>,
     /// How much of each category is stored, and how fresh it is.
     pub coverage: Vec<CoverageRow>,
-    /// Failures by day and hour.
+    /// Warnings and errors by day and hour.
     pub heat: HeatMap,
 }
 
@@ -48,14 +46,20 @@ pub struct SpanLink {
     pub is_shown: bool,
 }
 
-/// How long reading the pages of a level takes.
+/// What a run read and left out, and how long a page took.
 #[derive(Debug, Clone)]
-pub struct LatencyRow {
-    /// The level.
-    pub level: &'static str,
-    /// Pages measured.
-    pub pages: Count,
-    /// Half of them took no longer.
+pub struct RunCost {
+    /// Its number.
+    pub id: i64,
+    /// When it began.
+    pub started_at: When,
+    /// Pages read.
+    pub read: Count,
+    /// Pages left out because nothing had changed.
+    pub left_out: Count,
+    /// The pages left out as a part of both.
+    pub saved: Share,
+    /// Half of the pages took no longer.
     pub p50: Lasting,
     /// Nine of ten took no longer.
     pub p90: Lasting,
@@ -65,14 +69,16 @@ pub struct LatencyRow {
     pub max: Lasting,
 }
 
-/// Failures of one cause.
+/// Errors of one cause.
 #[derive(Debug, Clone)]
 pub struct CauseRow {
     /// The cause.
     pub cause: String,
-    /// How many.
-    pub count: Count,
-    /// That as a part of the most frequent one's.
+    /// Reads that were to be repeated.
+    pub retries: Count,
+    /// Failures.
+    pub failures: Count,
+    /// Both as a part of the most frequent cause's.
     pub bar: Bar,
 }
 
@@ -87,15 +93,17 @@ pub struct CoverageRow {
     pub bar: Bar,
     /// The same as a part.
     pub share: Share,
-    /// Its cards.
+    /// Its cards, as the years promise.
     pub cards: Count,
+    /// Cards whose sums were found to agree.
+    pub verified: Count,
     /// When its card that waits longest was last read.
     pub oldest_at: Option<When>,
     /// Half of its cards were read after this.
     pub median_at: Option<When>,
 }
 
-/// Failures by day and hour, both in UTC.
+/// Warnings and errors by day and hour, both in UTC.
 #[derive(Debug, Clone, Default)]
 pub struct HeatMap {
     /// From the oldest day to the newest.
@@ -115,7 +123,7 @@ pub struct HeatDay {
     pub y: u64,
     /// Where its name stands, from the top.
     pub text_y: u64,
-    /// Failures of the whole day.
+    /// Those of the whole day.
     pub total: Count,
     /// Its 24 hours.
     pub hours: Vec<HeatHour>,
@@ -128,14 +136,14 @@ pub struct HeatHour {
     pub hour: u64,
     /// Where it stands, from the left.
     pub x: u64,
-    /// Failures.
+    /// How many.
     pub count: Count,
     /// How strongly it is coloured, such as `0.35`.
     pub opacity: String,
 }
 
 impl HeatMap {
-    /// A map of `days`: each with its name and the failures of its 24 hours.
+    /// A map of `days`: each with its name and the entries of its 24 hours.
     #[must_use]
     pub fn new(days: &[(String, [u64; 24])]) -> Self {
         const ROW: u64 = 22;
@@ -154,7 +162,7 @@ impl HeatMap {
         Self { height: TOP + ROW * days.len() as u64, most: Count(most), days }
     }
 
-    /// Whether there was no failure at all.
+    /// Whether there was none at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.most.0 == 0
@@ -163,7 +171,7 @@ impl HeatMap {
 
 impl HeatHour {
     fn new(hour: u64, count: u64, most: u64) -> Self {
-        // By the root, so that one failure can be seen beside an hour with hundreds.
+        // By the root, so that one entry can be seen beside an hour with hundreds.
         let strength = (count as f64 / most.max(1) as f64).sqrt();
         Self {
             hour,

@@ -94,10 +94,10 @@ pub struct SetRow {
     pub brand: String,
     /// Its name; empty for the base product.
     pub name: String,
-    /// Its cards that are stored.
-    pub cards: Count,
     /// Its graded copies.
     pub total: Count,
+    /// When its sums were last found to agree.
+    pub verified_at: Option<When>,
     /// When it was last seen on the site.
     pub seen_at: When,
     /// When it went from the site.
@@ -114,8 +114,8 @@ pub struct SetPage {
     pub site_url: Option<String>,
     /// Its graded copies.
     pub total: Count,
-    /// Its cards that are stored.
-    pub cards_count: Count,
+    /// When its sums were last found to agree.
+    pub verified_at: Option<When>,
     /// When its page was last read whole.
     pub read_at: Option<When>,
     /// By number.

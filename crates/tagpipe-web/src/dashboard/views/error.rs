@@ -21,7 +21,7 @@ impl ErrorPage {
     #[must_use]
     pub fn for_status(status: u16) -> Self {
         let (title, advice) = match status {
-            401 => ("Sign in first", "This page needs a token. Make one with `tagpipe token add` and sign in with it."),
+            401 => ("Sign in first", "This page needs a token. Sign in with one; `tagpipe token add` makes it."),
             403 => ("Not allowed", "Your token may look, but not steer. Sign in with one that has the scope control."),
             404 => (
                 "Nothing here",

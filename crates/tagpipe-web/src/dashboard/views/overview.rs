@@ -54,8 +54,27 @@ pub struct OverviewRuns {
 pub struct Now {
     /// The run under way, if there is one.
     pub run: Option<RunningRun>,
+    /// Runs that are ordered and have not begun.
+    pub waiting: Vec<WaitingOrder>,
     /// When the next run is planned.
     pub next: Option<When>,
+    /// Whether the viewer may take an order back.
+    pub can_cancel: bool,
+}
+
+/// A run that is ordered and has not begun.
+#[derive(Debug, Clone)]
+pub struct WaitingOrder {
+    /// The order's number.
+    pub id: i64,
+    /// What it is to read, in words.
+    pub what: String,
+    /// Who ordered it: a schedule's or a token's name.
+    pub by: String,
+    /// When it was ordered.
+    pub at: When,
+    /// What it waits for, in words.
+    pub reason: String,
 }
 
 /// A run under way in a few numbers.
@@ -153,6 +172,8 @@ pub struct RunForm {
     pub max_pages: String,
     /// How many runners.
     pub runners: String,
+    /// What to do while another run goes on: `queue`, `skip` or `stop`.
+    pub when_busy: String,
     /// What is wrong with it, if it was sent and refused.
     pub fault: Option<String>,
 }

@@ -55,6 +55,14 @@ pub struct RunTreePart {
     pub tree: Vec<Branch>,
 }
 
+/// `/runs/{id}/years`: the years of a category, asked for when it is opened.
+#[derive(Debug, Clone, Template)]
+#[template(path = "live/run_years.html")]
+pub struct RunYearsPart {
+    /// Newest first.
+    pub years: Vec<Branch>,
+}
+
 /// The live part `runners`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_runners.html")]
@@ -176,8 +184,8 @@ pub struct Branch {
     pub pages: Count,
     /// Pages given up.
     pub failed: Count,
-    /// What is below it: a category's years; empty below a year.
-    pub below: Vec<Branch>,
+    /// Address of what is below it, asked for when it is opened; none below a year.
+    pub below: Option<String>,
 }
 
 /// A process that works or worked on the run.

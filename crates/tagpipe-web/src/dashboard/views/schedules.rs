@@ -69,6 +69,8 @@ pub struct ScheduleForm {
     pub overlap: String,
     /// By how many seconds at most a start is put off at random.
     pub jitter: String,
+    /// For how many seconds after a missed time it is still made up for once.
+    pub catch_up: String,
     /// Categories to read, separated by commas; empty for all.
     pub categories: String,
     /// How many runners.
