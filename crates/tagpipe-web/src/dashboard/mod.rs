@@ -5,3 +5,21 @@
 
 pub mod show;
 pub mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// The pages' routes.
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+}
+
+/// What is asked for in vain.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such address")
+}

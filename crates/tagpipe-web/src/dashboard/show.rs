@@ -157,7 +157,12 @@ mod tests {
 
     #[test]
     fn counts_have_separators() {
-        for (count, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+        for (count, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
             assert_eq!(Count(count).to_string(), shown);
         }
     }
@@ -189,8 +194,13 @@ mod tests {
 
     #[test]
     fn shares_hide_neither_the_first_nor_the_last() {
-        for (part, whole, shown) in [(0, 0, "–"), (0, 9, "0 %"), (1, 1_000, "< 1 %"), (999, 1_000, "99 %"), (7, 7, "100 %")]
-        {
+        for (part, whole, shown) in [
+            (0, 0, "–"),
+            (0, 9, "0 %"),
+            (1, 1_000, "< 1 %"),
+            (999, 1_000, "99 %"),
+            (7, 7, "100 %"),
+        ] {
             assert_eq!(Share { part, whole }.to_string(), shown);
         }
     }
@@ -204,10 +214,25 @@ mod tests {
 
     #[test]
     fn bars_show_small_parts_and_stay_within_their_whole() {
-        let bar = Bar::new(100_000, &[("done", 99_999), ("fail", 1), ("hand", 0)], String::new());
+        let bar = Bar::new(
+            100_000,
+            &[("done", 99_999), ("fail", 1), ("hand", 0)],
+            String::new(),
+        );
         assert_eq!(
             bar.parts,
-            [BarPart { class: "done", x: 0, width: 999 }, BarPart { class: "fail", x: 999, width: 1 }]
+            [
+                BarPart {
+                    class: "done",
+                    x: 0,
+                    width: 999
+                },
+                BarPart {
+                    class: "fail",
+                    x: 999,
+                    width: 1
+                }
+            ]
         );
         assert_eq!(Bar::new(0, &[("done", 3)], String::new()).parts[0].width, 1000);
     }

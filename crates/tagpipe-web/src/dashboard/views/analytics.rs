@@ -140,7 +140,12 @@ impl HeatMap {
     pub fn new(days: &[(String, [u64; 24])]) -> Self {
         const ROW: u64 = 22;
         const TOP: u64 = 20;
-        let most = days.iter().flat_map(|(_, hours)| hours).copied().max().unwrap_or(0);
+        let most = days
+            .iter()
+            .flat_map(|(_, hours)| hours)
+            .copied()
+            .max()
+            .unwrap_or(0);
         let days: Vec<HeatDay> = (0..)
             .zip(days)
             .map(|(row, (name, hours))| HeatDay {
@@ -148,10 +153,17 @@ impl HeatMap {
                 y: TOP + row * ROW,
                 text_y: TOP + row * ROW + 14,
                 total: Count(hours.iter().sum()),
-                hours: (0..).zip(hours).map(|(hour, count)| HeatHour::new(hour, *count, most)).collect(),
+                hours: (0..)
+                    .zip(hours)
+                    .map(|(hour, count)| HeatHour::new(hour, *count, most))
+                    .collect(),
             })
             .collect();
-        Self { height: TOP + ROW * days.len() as u64, most: Count(most), days }
+        Self {
+            height: TOP + ROW * days.len() as u64,
+            most: Count(most),
+            days,
+        }
     }
 
     /// Whether there was no failure at all.

@@ -21,19 +21,33 @@ impl ErrorPage {
     #[must_use]
     pub fn for_status(status: u16) -> Self {
         let (title, advice) = match status {
-            401 => ("Sign in first", "This page needs a token. Make one with `tagpipe token add` and sign in with it."),
-            403 => ("Not allowed", "Your token may look, but not steer. Sign in with one that has the scope control."),
+            401 => (
+                "Sign in first",
+                "This page needs a token. Make one with `tagpipe token add` and sign in with it.",
+            ),
+            403 => (
+                "Not allowed",
+                "Your token may look, but not steer. Sign in with one that has the scope control.",
+            ),
             404 => (
                 "Nothing here",
                 "There is no such page, or what it showed is stored no longer. Search for it, or go to the overview.",
             ),
             429 => ("Too many requests", "Wait a moment, then reload the page."),
-            503 => ("Not ready", "The service is starting or stopping, or its database cannot be reached. Try again soon."),
+            503 => (
+                "Not ready",
+                "The service is starting or stopping, or its database cannot be reached. Try again soon.",
+            ),
             _ => (
                 "Something went wrong",
                 "It is not your fault. The cause stands in the service's log; `tagpipe doctor` may name it. Try again.",
             ),
         };
-        Self { status, title: title.into(), advice: advice.into(), offer_login: matches!(status, 401 | 403) }
+        Self {
+            status,
+            title: title.into(),
+            advice: advice.into(),
+            offer_login: matches!(status, 401 | 403),
+        }
     }
 }
