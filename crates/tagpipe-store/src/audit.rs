@@ -81,6 +81,14 @@ impl AuditKind {
             AuditKind::Result => "result",
         }
     }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<AuditKind> {
+        [AuditKind::Operation, AuditKind::Error, AuditKind::Result]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
 }
 
 /// One entry. The time is the database's, the runner and run are its writer's.

@@ -262,6 +262,14 @@ impl Store {
         Ok((applied, pending))
     }
 
+    /// Whether the database answers, and its schema is this build's.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn is_current(&self) -> Result<bool, StoreError> {
+        Ok(applied_migrations(&self.reader).await? == known_migrations())
+    }
+
     async fn check_schema(&self, migrate: bool) -> Result<(), StoreError> {
         let known = known_migrations();
         let applied = applied_migrations(&self.writer).await?;

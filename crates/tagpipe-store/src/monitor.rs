@@ -61,6 +61,21 @@ impl RunOverview {
     }
 }
 
+/// What runners have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkDone {
+    /// Pages read whole.
+    pub pages_completed: u64,
+    /// Pages given up.
+    pub pages_failed: u64,
+    /// Reads that were to be repeated.
+    pub retries: u64,
+    /// Requests made.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes: u64,
+}
+
 /// What a run did not have to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
@@ -178,6 +193,31 @@ impl Store {
         );
         let rows = self.rows(dialect.statement(sql, values)).await?;
         rows.iter().map(run_overview).collect()
+    }
+
+    /// What all runners have done, ever.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn work_done(&self) -> Result<WorkDone, StoreError> {
+        let sums = ["pages_completed", "pages_failed", "retries", "requests", "bytes"]
+            .map(|column| format!("{} AS {column}", self.dialect.sum(column)))
+            .join(", ");
+        let rows = self
+            .rows(self.dialect.statement(format!("SELECT {sums} FROM runners"), []))
+            .await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| StoreError::Bug("a sum gave no row".into()))?;
+        let count =
+            |column: &str| -> Result<u64, StoreError> { Ok(row.try_get::<i64>("", column)?.unsigned_abs()) };
+        Ok(WorkDone {
+            pages_completed: count("pages_completed")?,
+            pages_failed: count("pages_failed")?,
+            retries: count("retries")?,
+            requests: count("requests")?,
+            bytes: count("bytes")?,
+        })
     }
 
     /// The processes that work or worked on `run`, in the order of their start.

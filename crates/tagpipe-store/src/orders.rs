@@ -367,6 +367,43 @@ impl Store {
         Ok(left)
     }
 
+    /// Orders that somebody goes on with a run that is not at its end: its own order stands again, or one is made.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn order_to_go_on(&self, run: RunId, who: &str) -> Result<i64, StoreError> {
+        let dialect = self.dialect;
+        let transaction = self.begin().await?;
+        let sql = format!(
+            "INSERT INTO run_orders AS known (due_at, ordered_by, options, when_busy, state, run_id, created_at) \
+             VALUES ({now}, $2, {options}, 'queue', 'suspended', $1, {now}) \
+             ON CONFLICT (run_id) DO UPDATE SET state = CASE WHEN known.state IN ('ended', 'skipped', 'failed') \
+                 THEN 'suspended' ELSE known.state END, reason = '', ended_at = NULL \
+             RETURNING id",
+            now = dialect.statement_time(),
+            options = dialect.json_parameter("$3"),
+        );
+        let values = [
+            run.into(),
+            dialect.text(who),
+            dialect.json(&serde_json::json!({})),
+        ];
+        let row = transaction.query_one_raw(dialect.statement(sql, values)).await?;
+        let id = row
+            .ok_or_else(|| StoreError::Bug("an upsert returned no id".into()))?
+            .try_get("", "id")?;
+        note(
+            &transaction,
+            dialect,
+            Some(run),
+            id,
+            format!("{who} has run {run} go on"),
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(id)
+    }
+
     /// Takes back an order that was not begun. `false` if it was, or is over.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tagpipe_store::contract::RunId;
+use tagpipe_store::retry::RetryFilter;
 use tagpipe_store::{
     NewOrder, OrderState, Ordered, Overlap, RunOrder, Schedule, Steering, Store, StoreError,
 };
@@ -193,6 +194,38 @@ impl Service {
         let steered = self.store.steer(run, wanted, by).await?;
         self.wake.notify_one();
         Ok(steered)
+    }
+
+    /// Has a run that stopped before its end go on. Returns the order; `None` if somebody works on it.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn go_on(&self, run: RunId, by: &str) -> Result<Option<i64>, StoreError> {
+        if is_at_work(&self.store, run).await? {
+            return Ok(None);
+        }
+        let order = self.store.order_to_go_on(run, by).await?;
+        self.wake.notify_one();
+        Ok(Some(order))
+    }
+
+    /// Makes failed pages of a run available again, and has the run go on. Returns how many pages, and the order if one was
+    /// needed.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn retry(
+        &self,
+        run: RunId,
+        filter: &RetryFilter,
+        by: &str,
+    ) -> Result<(u64, Option<i64>), StoreError> {
+        let pages = self.store.retry_failed(run, filter, "service").await?;
+        let order = match pages {
+            0 => None,
+            _ => self.go_on(run, by).await?,
+        };
+        Ok((pages, order))
     }
 
     /// Waits, for at most `patience`, until the order has a run or is over; then says how it stands.

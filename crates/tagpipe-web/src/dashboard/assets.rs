@@ -57,7 +57,7 @@ struct Asset {
 }
 
 /// `GET /assets/{*name}`.
-pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(place) = ASSETS.iter().position(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };

@@ -8,144 +8,142 @@ use crate::dashboard::show::{Bar, Count, Lasting, Share, When};
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "analytics.html")]
-pub struct AnalyticsPage {
+pub(crate) struct AnalyticsPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// The spans to choose from.
-    pub spans: Vec<SpanLink>,
+    pub(crate) spans: Vec<SpanLink>,
     /// The run whose throughput is drawn; none before the first one.
-    pub run_id: Option<i64>,
+    pub(crate) run_id: Option<i64>,
     /// Pages read by the last runs.
-    pub pages: Count,
+    pub(crate) pages: Count,
     /// Pages that need not be read because nothing had changed.
-    pub saved: Count,
+    pub(crate) saved: Count,
     /// The saved ones as a part of both.
-    pub saved_share: Share,
+    pub(crate) saved_share: Share,
     /// Reads within the span that were to be repeated.
-    pub retries: Count,
+    pub(crate) retries: Count,
     /// Failures within the span.
-    pub failures: Count,
+    pub(crate) failures: Count,
     /// The last runs, newest first: what they read and left out, and how long a page took.
-    pub runs: Vec<RunCost>,
+    pub(crate) runs: Vec<RunCost>,
     /// Errors within the span by cause, the most frequent first.
-    pub causes: Vec<CauseRow>,
+    pub(crate) causes: Vec<CauseRow>,
     /// How much of each category is stored, and how fresh it is.
-    pub coverage: Vec<CoverageRow>,
+    pub(crate) coverage: Vec<CoverageRow>,
     /// Warnings and errors by day and hour.
-    pub heat: HeatMap,
+    pub(crate) heat: HeatMap,
 }
 
 /// A span of time to choose.
 #[derive(Debug, Clone)]
-pub struct SpanLink {
+pub(crate) struct SpanLink {
     /// Its name, such as `7 days`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its address.
-    pub href: String,
+    pub(crate) href: String,
     /// Whether it is the one shown.
-    pub is_shown: bool,
+    pub(crate) is_shown: bool,
 }
 
 /// What a run read and left out, and how long a page took.
 #[derive(Debug, Clone)]
-pub struct RunCost {
+pub(crate) struct RunCost {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// When it began.
-    pub started_at: When,
+    pub(crate) started_at: When,
     /// Pages read.
-    pub read: Count,
+    pub(crate) read: Count,
     /// Pages left out because nothing had changed.
-    pub left_out: Count,
+    pub(crate) left_out: Count,
     /// The pages left out as a part of both.
-    pub saved: Share,
+    pub(crate) saved: Share,
     /// Half of the pages took no longer.
-    pub p50: Lasting,
+    pub(crate) p50: Lasting,
     /// Nine of ten took no longer.
-    pub p90: Lasting,
+    pub(crate) p90: Lasting,
     /// 99 of 100 took no longer.
-    pub p99: Lasting,
+    pub(crate) p99: Lasting,
     /// The slowest.
-    pub max: Lasting,
+    pub(crate) max: Lasting,
 }
 
 /// Errors of one cause.
 #[derive(Debug, Clone)]
-pub struct CauseRow {
+pub(crate) struct CauseRow {
     /// The cause.
-    pub cause: String,
+    pub(crate) cause: String,
     /// Reads that were to be repeated.
-    pub retries: Count,
+    pub(crate) retries: Count,
     /// Failures.
-    pub failures: Count,
+    pub(crate) failures: Count,
     /// Both as a part of the most frequent cause's.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
 }
 
 /// How much of a category is stored.
 #[derive(Debug, Clone)]
-pub struct CoverageRow {
+pub(crate) struct CoverageRow {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Cards whose page was read whole, as a bar of all its cards.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
     /// The same as a part.
-    pub share: Share,
+    pub(crate) share: Share,
     /// Its cards, as the years promise.
-    pub cards: Count,
+    pub(crate) cards: Count,
     /// Cards whose sums were found to agree.
-    pub verified: Count,
+    pub(crate) verified: Count,
     /// When its card that waits longest was last read.
-    pub oldest_at: Option<When>,
+    pub(crate) oldest_at: Option<When>,
     /// Half of its cards were read after this.
-    pub median_at: Option<When>,
+    pub(crate) median_at: Option<When>,
 }
 
 /// Warnings and errors by day and hour, both in UTC.
 #[derive(Debug, Clone, Default)]
-pub struct HeatMap {
+pub(crate) struct HeatMap {
     /// From the oldest day to the newest.
-    pub days: Vec<HeatDay>,
+    pub(crate) days: Vec<HeatDay>,
     /// The greatest count of an hour.
-    pub most: Count,
+    pub(crate) most: Count,
     /// Height of the drawing, which depends on the number of days.
-    pub height: u64,
+    pub(crate) height: u64,
 }
 
 /// A day of a heat map.
 #[derive(Debug, Clone)]
-pub struct HeatDay {
+pub(crate) struct HeatDay {
     /// Its date, such as `Mon 23 Nov`.
-    pub name: String,
+    pub(crate) name: String,
     /// Where its row begins, from the top.
-    pub y: u64,
+    pub(crate) y: u64,
     /// Where its name stands, from the top.
-    pub text_y: u64,
-    /// Those of the whole day.
-    pub total: Count,
+    pub(crate) text_y: u64,
     /// Its 24 hours.
-    pub hours: Vec<HeatHour>,
+    pub(crate) hours: Vec<HeatHour>,
 }
 
 /// An hour of a heat map.
 #[derive(Debug, Clone)]
-pub struct HeatHour {
+pub(crate) struct HeatHour {
     /// The hour, from 0.
-    pub hour: u64,
+    pub(crate) hour: u64,
     /// Where it stands, from the left.
-    pub x: u64,
+    pub(crate) x: u64,
     /// How many.
-    pub count: Count,
+    pub(crate) count: Count,
     /// How strongly it is coloured, such as `0.35`.
-    pub opacity: String,
+    pub(crate) opacity: String,
 }
 
 impl HeatMap {
     /// A map of `days`: each with its name and the entries of its 24 hours.
     #[must_use]
-    pub fn new(days: &[(String, [u64; 24])]) -> Self {
+    pub(crate) fn new(days: &[(String, [u64; 24])]) -> Self {
         const ROW: u64 = 22;
         const TOP: u64 = 20;
         let most = days
@@ -160,7 +158,6 @@ impl HeatMap {
                 name: name.clone(),
                 y: TOP + row * ROW,
                 text_y: TOP + row * ROW + 14,
-                total: Count(hours.iter().sum()),
                 hours: (0..)
                     .zip(hours)
                     .map(|(hour, count)| HeatHour::new(hour, *count, most))
@@ -176,7 +173,7 @@ impl HeatMap {
 
     /// Whether there was none at all.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.most.0 == 0
     }
 }
