@@ -21,12 +21,13 @@ pub(crate) async fn page(Query(asked): Query<Asked>) -> Answered {
     })
 }
 
-/// `place` if it is a path of this service; otherwise the overview. What a browser takes for another host begins with two
-/// slashes of either kind.
+/// `place` if it is a page of this service; otherwise the overview. What a browser takes for another host begins with two
+/// slashes of either kind; what a form does is no page.
 pub(crate) fn ours(place: &str) -> String {
     let is_path = place.starts_with('/') && !place[1..].starts_with(['/', '\\']);
     let is_plain = !place.contains(|character: char| character.is_control() || character == '\\');
-    if is_path && is_plain {
+    let is_page = !place.starts_with("/actions/") && !place.starts_with("/live/");
+    if is_path && is_plain && is_page {
         place.to_owned()
     } else {
         "/".into()
@@ -42,6 +43,7 @@ mod tests {
         for (place, taken) in [
             ("/runs/3?done=paused", "/runs/3?done=paused"),
             ("", "/"),
+            ("/actions/runs", "/"),
             ("//other.example", "/"),
             ("/\\other.example", "/"),
             ("https://other.example", "/"),

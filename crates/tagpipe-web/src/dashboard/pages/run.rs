@@ -35,7 +35,9 @@ const LOG: u32 = 40;
 /// Open discrepancies that are looked through for those of the run.
 const DISCREPANCIES: u32 = 500;
 /// Points of the chart: as many as a wide screen can tell apart.
-const SPANS: u32 = 240;
+const SPANS_MAX: u32 = 240;
+/// The least time between two of them, in seconds.
+const SPAN_LEAST_S: f64 = 5.0;
 
 /// `GET /runs/{run}`.
 pub(crate) async fn page(
@@ -286,10 +288,13 @@ pub(crate) async fn throughput(
     headers: HeaderMap,
     Path(run): Path<RunId>,
 ) -> Answered {
-    let throughput = found(app.store().throughput(run, SPANS).await, &format!("run {run}"))?;
+    let overview = found(app.store().run_overview(run).await, &format!("run {run}"))?;
+    // A span of a short run would have a page or none.
+    let spans = (overview.elapsed_s / SPAN_LEAST_S).clamp(12.0, f64::from(SPANS_MAX)) as u32;
+    let throughput = found(app.store().throughput(run, spans).await, &format!("run {run}"))?;
     let a_minute = |pages: u64| pages as f64 * 60_000.0 / throughput.span_ms.max(1) as f64;
     let spans = &throughput.spans;
-    let times: Vec<i64> = spans.iter().map(|span| span.begins_ms / 1_000).collect();
+    let times: Vec<f64> = spans.iter().map(|span| span.begins_ms as f64 / 1_000.0).collect();
     let read: Vec<f64> = spans.iter().map(|span| a_minute(span.completed)).collect();
     let failed: Vec<f64> = spans.iter().map(|span| a_minute(span.failed)).collect();
     let chart = json!({
