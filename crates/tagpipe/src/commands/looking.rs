@@ -39,6 +39,15 @@ pub(super) async fn open_to_write(global: &GlobalArguments) -> Result<Store, Fai
         .map_err(|error| Failure::opening(&error))
 }
 
+/// The same, made and brought up to date first if need be: for what stands before the first run.
+pub(super) async fn open_or_make(global: &GlobalArguments) -> Result<Store, Failure> {
+    let merged = Merged::load(global.config.as_deref(), &global.given())?;
+    crate::logging::start_plain(log_level(&merged)?, log_format(&merged)?);
+    Store::open(&database_url(&merged)?, !global.no_migrate)
+        .await
+        .map_err(|error| Failure::opening(&error))
+}
+
 /// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC.
 pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Duration>, Failure> {
     let Some(text) = since else { return Ok(None) };
