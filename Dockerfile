@@ -38,6 +38,8 @@ COPY deploy/image/chromium deploy/image/healthy deploy/image/python /usr/local/b
 COPY --from=builder /src/target/release/tagpipe /usr/local/bin/
 
 ENV CHROMIUM=/usr/local/bin/chromium
+# The container's own loopback cannot be reached from outside it. On every other address the service wants a token.
+ENV TAGPIPE_LISTEN=0.0.0.0:8080
 # By number: Kubernetes cannot tell from a name that it is not root.
 USER 10001:10001
 # Without a database setting the data is /data/tagpipe.db; a tagpipe.toml is looked for here as well.
@@ -46,5 +48,4 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["healthy"]
 ENTRYPOINT ["tini", "--", "tagpipe"]
-# The container's own loopback cannot be reached from outside it. On every other address the service wants a token.
-CMD ["serve", "--listen", "0.0.0.0:8080"]
+CMD ["serve"]
