@@ -27,7 +27,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let database = make();
             let store = database.open().await;
             if !indexed {
-                store.migrate_down(1).await?;
+                let (applied, _) = Store::migrations(&database.url()).await?;
+                let since = applied
+                    .iter()
+                    .rev()
+                    .take_while(|name| *name != "m0010_search")
+                    .count();
+                store.migrate_down(u32::try_from(since + 1)?).await?;
             }
             let (wall, processor) = write_cards(&store).await?;
             println!(
