@@ -11,6 +11,7 @@ use tagpipe_store::browse::card::Population;
 use tagpipe_store::browse::catalogue::{Card, Set};
 use tagpipe_store::contract::Lease;
 use tagpipe_store::{Discrepancy, Store, Verdict};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::harness::*;
 
@@ -394,9 +395,18 @@ async fn lists_come_in_pages_without_a_gap(crawl: Crawl) {
 
 // Search. ------------------------------------------------------------------------------------------------------
 
-/// The words of a text, as a reader sees them.
+/// The words of a text, as a reader sees them: accents are of Latin letters, and what stands above kana is none.
 fn words(text: &str) -> Vec<String> {
-    fold_name(text)
+    let without_accent = |one: char| {
+        let base = one.nfd().next().unwrap_or(one);
+        if base.is_ascii_alphabetic() { base } else { one }
+    };
+    let folded: String = text
+        .nfc()
+        .map(without_accent)
+        .flat_map(char::to_lowercase)
+        .collect();
+    folded
         .split(|one: char| !one.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
