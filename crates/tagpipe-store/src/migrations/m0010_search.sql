@@ -1,7 +1,7 @@
 -- Finding cards by any words of their number, name and variation, and of the set, year and category they are in.
 
---sqlite -- One document for each card, under the card's id. The texts stand in the catalogue: the index keeps none.
---sqlite CREATE VIRTUAL TABLE card_search USING fts5(words, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2', prefix='2 3');
+--sqlite -- One document for each card, under the card's id. It keeps its text: without it, a row could be deleted by newer SQLites alone.
+--sqlite CREATE VIRTUAL TABLE card_search USING fts5(words, tokenize='unicode61 remove_diacritics 2', prefix='2 3');
 --sqlite CREATE TRIGGER cards_search_inserted AFTER INSERT ON cards BEGIN
 --sqlite     INSERT INTO card_search (rowid, words) SELECT NEW.id, NEW.number || ' ' || NEW.name || ' ' || NEW.variation || ' ' || sets.brand || ' ' || sets.name || ' ' || years.year || ' ' || categories.name FROM sets JOIN years ON years.id = sets.year_id JOIN categories ON categories.id = years.category_id WHERE sets.id = NEW.set_id;
 --sqlite END;
