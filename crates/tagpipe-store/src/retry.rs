@@ -22,6 +22,8 @@ pub struct RetryFilter {
     pub causes: Vec<Cause>,
     /// Failed no longer ago than this, by the database's clock.
     pub since: Option<Duration>,
+    /// The page of this key alone.
+    pub page_key: Option<String>,
 }
 
 impl Store {
@@ -61,6 +63,10 @@ impl Store {
         if let Some(since) = filter.since {
             let from = place((-microseconds(since)).into());
             conditions += &format!(" AND finished_at > {}", self.dialect.now_plus(&from));
+        }
+        if let Some(page_key) = &filter.page_key {
+            let key = place(self.dialect.text(page_key));
+            conditions += &format!(" AND page_key = {key}");
         }
         let sql = format!("{REOPEN_FAILED}{conditions}");
         let transaction = self.begin().await?;

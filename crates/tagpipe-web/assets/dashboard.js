@@ -105,6 +105,12 @@
         if (open.has(details.id)) details.open = open.get(details.id);
       }
     });
+    // What was loaded into an open part is loaded anew; htmx listens to the new element only once it has settled.
+    document.addEventListener("htmx:afterSettle", (event) => {
+      for (const details of (event.detail.target ?? document).querySelectorAll("details[hx-get][open]")) {
+        htmx.trigger(details, "toggle");
+      }
+    });
   }
 
   function tellWhenOffline() {

@@ -4,15 +4,15 @@
 //! and null at the end. Errors are problem details. Whatever changes something takes a token with the scope `control`.
 
 mod asked;
-mod audit;
-mod catalogue;
+pub(crate) mod audit;
+pub(crate) mod catalogue;
 mod health;
-mod kept;
+pub(crate) mod kept;
 mod orders;
-mod pages;
+pub(crate) mod pages;
 mod reference;
-mod runs;
-mod schedules;
+pub(crate) mod runs;
+pub(crate) mod schedules;
 mod system;
 
 use std::sync::{Arc, LazyLock};

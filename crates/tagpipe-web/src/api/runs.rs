@@ -326,7 +326,7 @@ pub(super) async fn retry(
     let filter = RetryFilter {
         levels: wanted.levels.iter().map(level).collect::<Result<_, _>>()?,
         causes: wanted.causes.iter().map(cause).collect::<Result<_, _>>()?,
-        since: None,
+        ..RetryFilter::default()
     };
     let (pages, order) = app.service.retry(run, &filter, &identity.name).await?;
     Ok(axum::Json(Retried { pages, order }))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// A count, shown with a thousands separator: `12,345`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Count(pub u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,7 @@ impl fmt::Display for Count {
 
 /// How long something took, in its two largest units: `2 h 05 min`, `3 min 20 s`, `4.2 s`, `180 ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Lasting(pub Duration);
+pub(crate) struct Lasting(pub(crate) Duration);
 
 impl fmt::Display for Lasting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,24 +44,24 @@ impl fmt::Display for Lasting {
 
 /// A moment. The page shows it in UTC until the browser puts it into the viewer's zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct When(pub Timestamp);
+pub(crate) struct When(pub(crate) Timestamp);
 
 impl When {
     /// The moment that the store writes as `text`; none if it cannot be read as one.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
     }
 
     /// For the attribute `datetime`: RFC 3339 in UTC, to the second.
     #[must_use]
-    pub fn iso(&self) -> String {
+    pub(crate) fn iso(&self) -> String {
         self.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
     /// The time of day alone, for lines that follow each other closely.
     #[must_use]
-    pub fn clock(&self) -> String {
+    pub(crate) fn clock(&self) -> String {
         self.0.strftime("%H:%M:%S").to_string()
     }
 }
@@ -74,11 +74,11 @@ impl fmt::Display for When {
 
 /// A part of a whole in per cent: `37 %`. A part that is there is never `0 %`, and less than the whole never `100 %`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Share {
+pub(crate) struct Share {
     /// The part.
-    pub part: u64,
+    pub(crate) part: u64,
     /// The whole.
-    pub whole: u64,
+    pub(crate) whole: u64,
 }
 
 impl fmt::Display for Share {
@@ -96,7 +96,7 @@ impl fmt::Display for Share {
 
 /// A size in bytes, by powers of 1,024: `312 MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Size(pub u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,28 +117,28 @@ impl fmt::Display for Size {
 
 /// A part of a [`Bar`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BarPart {
-    /// What it stands for, which gives its colour: `done`, `same`, `hand` or `fail`.
-    pub class: &'static str,
+pub(crate) struct BarPart {
+    /// What it stands for, which gives its colour: `done`, `same`, `hand`, `fail` or `again`.
+    pub(crate) class: &'static str,
     /// Where it begins, in thousandths of the bar.
-    pub x: u64,
+    pub(crate) x: u64,
     /// How wide it is, in thousandths of the bar.
-    pub width: u64,
+    pub(crate) width: u64,
 }
 
 /// A bar of progress in parts, drawn as SVG: the security policy forbids widths in a style attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// Its parts from left to right; what they leave free is open.
-    pub parts: Vec<BarPart>,
+    pub(crate) parts: Vec<BarPart>,
     /// What it says, for those who do not see it.
-    pub label: String,
+    pub(crate) label: String,
 }
 
 impl Bar {
     /// A bar of `whole`, with these counts in this order. A count that is there can be seen, however small it is.
     #[must_use]
-    pub fn new(whole: u64, counts: &[(&'static str, u64)], label: String) -> Self {
+    pub(crate) fn new(whole: u64, counts: &[(&'static str, u64)], label: String) -> Self {
         let mut x = 0;
         let mut parts = Vec::new();
         for &(class, count) in counts.iter().filter(|(_, count)| *count > 0) {

@@ -49,6 +49,7 @@ pub(crate) async fn retry(global: &GlobalArguments, arguments: &RetryArguments) 
         levels,
         causes,
         since: looking::ago(&store, arguments.since.as_deref()).await?,
+        page_key: None,
     };
     let pages = store.retry_failed(run.id, &filter, ACTOR).await.map_err(failed)?;
     let is_worked_on = run_status(&store, run.id)

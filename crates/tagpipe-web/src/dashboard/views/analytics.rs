@@ -8,136 +8,142 @@ use crate::dashboard::show::{Bar, Count, Lasting, Share, When};
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "analytics.html")]
-pub struct AnalyticsPage {
+pub(crate) struct AnalyticsPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// The spans to choose from.
-    pub spans: Vec<SpanLink>,
-    /// Address of the data of the chart of throughput.
-    pub throughput: String,
-    /// Pages read within the span.
-    pub pages: Count,
-    /// Requests made within the span.
-    pub requests: Count,
-    /// Requests that need not be made because nothing had changed.
-    pub saved: Count,
-    /// The saved ones as a part of all that would have been made.
-    pub saved_share: Share,
-    /// Reads that failed within the span.
-    pub errors: Count,
-    /// The failed ones as a part of all reads.
-    pub error_share: Share,
-    /// How long reading a page takes, by level.
-    pub latencies: Vec<LatencyRow>,
-    /// Failures by cause, the most frequent first.
-    pub causes: Vec<CauseRow>,
+    pub(crate) spans: Vec<SpanLink>,
+    /// The run whose throughput is drawn; none before the first one.
+    pub(crate) run_id: Option<i64>,
+    /// Pages read by the last runs.
+    pub(crate) pages: Count,
+    /// Pages that need not be read because nothing had changed.
+    pub(crate) saved: Count,
+    /// The saved ones as a part of both.
+    pub(crate) saved_share: Share,
+    /// Reads within the span that were to be repeated.
+    pub(crate) retries: Count,
+    /// Failures within the span.
+    pub(crate) failures: Count,
+    /// The last runs, newest first: what they read and left out, and how long a page took.
+    pub(crate) runs: Vec<RunCost>,
+    /// Errors within the span by cause, the most frequent first.
+    pub(crate) causes: Vec<CauseRow>,
     /// How much of each category is stored, and how fresh it is.
-    pub coverage: Vec<CoverageRow>,
-    /// Failures by day and hour.
-    pub heat: HeatMap,
+    pub(crate) coverage: Vec<CoverageRow>,
+    /// Warnings and errors by day and hour.
+    pub(crate) heat: HeatMap,
 }
 
 /// A span of time to choose.
 #[derive(Debug, Clone)]
-pub struct SpanLink {
+pub(crate) struct SpanLink {
     /// Its name, such as `7 days`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its address.
-    pub href: String,
+    pub(crate) href: String,
     /// Whether it is the one shown.
-    pub is_shown: bool,
+    pub(crate) is_shown: bool,
 }
 
-/// How long reading the pages of a level takes.
+/// What a run read and left out, and how long a page took.
 #[derive(Debug, Clone)]
-pub struct LatencyRow {
-    /// The level.
-    pub level: &'static str,
-    /// Pages measured.
-    pub pages: Count,
-    /// Half of them took no longer.
-    pub p50: Lasting,
+pub(crate) struct RunCost {
+    /// Its number.
+    pub(crate) id: i64,
+    /// When it began.
+    pub(crate) started_at: When,
+    /// Pages read.
+    pub(crate) read: Count,
+    /// Pages left out because nothing had changed.
+    pub(crate) left_out: Count,
+    /// The pages left out as a part of both.
+    pub(crate) saved: Share,
+    /// Half of the pages took no longer.
+    pub(crate) p50: Lasting,
     /// Nine of ten took no longer.
-    pub p90: Lasting,
+    pub(crate) p90: Lasting,
     /// 99 of 100 took no longer.
-    pub p99: Lasting,
+    pub(crate) p99: Lasting,
     /// The slowest.
-    pub max: Lasting,
+    pub(crate) max: Lasting,
 }
 
-/// Failures of one cause.
+/// Errors of one cause.
 #[derive(Debug, Clone)]
-pub struct CauseRow {
+pub(crate) struct CauseRow {
     /// The cause.
-    pub cause: String,
-    /// How many.
-    pub count: Count,
-    /// That as a part of the most frequent one's.
-    pub bar: Bar,
+    pub(crate) cause: String,
+    /// Reads that were to be repeated.
+    pub(crate) retries: Count,
+    /// Failures.
+    pub(crate) failures: Count,
+    /// Both as a part of the most frequent cause's.
+    pub(crate) bar: Bar,
 }
 
 /// How much of a category is stored.
 #[derive(Debug, Clone)]
-pub struct CoverageRow {
+pub(crate) struct CoverageRow {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Cards whose page was read whole, as a bar of all its cards.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
     /// The same as a part.
-    pub share: Share,
-    /// Its cards.
-    pub cards: Count,
+    pub(crate) share: Share,
+    /// Its cards, as the years promise.
+    pub(crate) cards: Count,
+    /// Cards whose sums were found to agree.
+    pub(crate) verified: Count,
     /// When its card that waits longest was last read.
-    pub oldest_at: Option<When>,
+    pub(crate) oldest_at: Option<When>,
     /// Half of its cards were read after this.
-    pub median_at: Option<When>,
+    pub(crate) median_at: Option<When>,
 }
 
-/// Failures by day and hour, both in UTC.
+/// Warnings and errors by day and hour, both in UTC.
 #[derive(Debug, Clone, Default)]
-pub struct HeatMap {
+pub(crate) struct HeatMap {
     /// From the oldest day to the newest.
-    pub days: Vec<HeatDay>,
+    pub(crate) days: Vec<HeatDay>,
     /// The greatest count of an hour.
-    pub most: Count,
+    pub(crate) most: Count,
     /// Height of the drawing, which depends on the number of days.
-    pub height: u64,
+    pub(crate) height: u64,
 }
 
 /// A day of a heat map.
 #[derive(Debug, Clone)]
-pub struct HeatDay {
+pub(crate) struct HeatDay {
     /// Its date, such as `Mon 23 Nov`.
-    pub name: String,
+    pub(crate) name: String,
     /// Where its row begins, from the top.
-    pub y: u64,
+    pub(crate) y: u64,
     /// Where its name stands, from the top.
-    pub text_y: u64,
-    /// Failures of the whole day.
-    pub total: Count,
+    pub(crate) text_y: u64,
     /// Its 24 hours.
-    pub hours: Vec<HeatHour>,
+    pub(crate) hours: Vec<HeatHour>,
 }
 
 /// An hour of a heat map.
 #[derive(Debug, Clone)]
-pub struct HeatHour {
+pub(crate) struct HeatHour {
     /// The hour, from 0.
-    pub hour: u64,
+    pub(crate) hour: u64,
     /// Where it stands, from the left.
-    pub x: u64,
-    /// Failures.
-    pub count: Count,
+    pub(crate) x: u64,
+    /// How many.
+    pub(crate) count: Count,
     /// How strongly it is coloured, such as `0.35`.
-    pub opacity: String,
+    pub(crate) opacity: String,
 }
 
 impl HeatMap {
-    /// A map of `days`: each with its name and the failures of its 24 hours.
+    /// A map of `days`: each with its name and the entries of its 24 hours.
     #[must_use]
-    pub fn new(days: &[(String, [u64; 24])]) -> Self {
+    pub(crate) fn new(days: &[(String, [u64; 24])]) -> Self {
         const ROW: u64 = 22;
         const TOP: u64 = 20;
         let most = days
@@ -152,7 +158,6 @@ impl HeatMap {
                 name: name.clone(),
                 y: TOP + row * ROW,
                 text_y: TOP + row * ROW + 14,
-                total: Count(hours.iter().sum()),
                 hours: (0..)
                     .zip(hours)
                     .map(|(hour, count)| HeatHour::new(hour, *count, most))
@@ -166,16 +171,16 @@ impl HeatMap {
         }
     }
 
-    /// Whether there was no failure at all.
+    /// Whether there was none at all.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.most.0 == 0
     }
 }
 
 impl HeatHour {
     fn new(hour: u64, count: u64, most: u64) -> Self {
-        // By the root, so that one failure can be seen beside an hour with hundreds.
+        // By the root, so that one entry can be seen beside an hour with hundreds.
         let strength = (count as f64 / most.max(1) as f64).sqrt();
         Self {
             hour,

@@ -8,69 +8,69 @@ use crate::dashboard::show::When;
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "audit.html")]
-pub struct AuditPage {
+pub(crate) struct AuditPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// What it is narrowed to.
-    pub filter: AuditForm,
+    pub(crate) filter: AuditForm,
     /// The entries, newest first.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// Address of the older ones.
-    pub older: Option<String>,
+    pub(crate) older: Option<String>,
     /// Address of the event stream with the same filter; none on older pages, which do not change.
-    pub live: Option<String>,
+    pub(crate) live: Option<String>,
     /// Address of the same page with the stream, or without it.
-    pub toggle_live: String,
+    pub(crate) toggle_live: String,
 }
 
 /// The live part `entries`: new entries, put before the others.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/audit_entries.html")]
-pub struct AuditEntries {
+pub(crate) struct AuditEntries {
     /// Newest first.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// The filter as it was sent.
 #[derive(Debug, Clone, Default)]
-pub struct AuditForm {
+pub(crate) struct AuditForm {
     /// Least level; empty for all.
-    pub level: String,
+    pub(crate) level: String,
     /// `operation`, `error` or `result`; empty for all.
-    pub kind: String,
+    pub(crate) kind: String,
     /// A runner's name.
-    pub runner: String,
+    pub(crate) runner: String,
     /// A run's number.
-    pub run: String,
+    pub(crate) run: String,
     /// A page's key, with `*` at its end for all that begin so.
-    pub page: String,
+    pub(crate) page: String,
     /// How far back, such as `24h`; empty for all.
-    pub since: String,
+    pub(crate) since: String,
     /// What is wrong with it, if anything.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 /// An audit entry.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// When.
-    pub at: When,
+    pub(crate) at: When,
     /// Its weight.
-    pub level: &'static str,
+    pub(crate) level: String,
     /// `operation`, `error` or `result`.
-    pub kind: &'static str,
+    pub(crate) kind: String,
     /// Who wrote it.
-    pub runner: String,
+    pub(crate) runner: String,
     /// The run it belongs to.
-    pub run_id: Option<i64>,
+    pub(crate) run_id: Option<i64>,
     /// The page it concerns; empty if none.
-    pub page_key: String,
+    pub(crate) page_key: String,
     /// What was being done.
-    pub operation: String,
+    pub(crate) operation: String,
     /// A sentence.
-    pub message: String,
+    pub(crate) message: String,
     /// Details as indented JSON; empty if none.
-    pub context: String,
+    pub(crate) context: String,
 }

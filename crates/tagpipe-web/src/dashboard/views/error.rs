@@ -5,25 +5,25 @@ use askama::Template;
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "error.html")]
-pub struct ErrorPage {
+pub(crate) struct ErrorPage {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// What happened, as a headline.
-    pub title: String,
+    pub(crate) title: String,
     /// What it means and what to do.
-    pub advice: String,
+    pub(crate) advice: String,
     /// Whether signing in would help.
-    pub offer_login: bool,
+    pub(crate) offer_login: bool,
 }
 
 impl ErrorPage {
     /// The page for a status, in words that fit every cause of it.
     #[must_use]
-    pub fn for_status(status: u16) -> Self {
+    pub(crate) fn for_status(status: u16) -> Self {
         let (title, advice) = match status {
             401 => (
                 "Sign in first",
-                "This page needs a token. Make one with `tagpipe token add` and sign in with it.",
+                "This page needs a token. Sign in with one; `tagpipe token add` makes it.",
             ),
             403 => (
                 "Not allowed",

@@ -5,9 +5,9 @@ use askama::Template;
 /// The page.
 #[derive(Debug, Clone, Default, Template)]
 #[template(path = "login.html")]
-pub struct LoginPage {
+pub(crate) struct LoginPage {
     /// Where to go afterwards: a path of ours.
-    pub next: String,
+    pub(crate) next: String,
     /// Why the last try was refused.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }

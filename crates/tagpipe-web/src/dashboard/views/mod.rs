@@ -20,59 +20,59 @@ mod schedules;
 mod search;
 mod system;
 
-pub use self::analytics::*;
-pub use self::audit::*;
-pub use self::card::*;
-pub use self::catalogue::*;
-pub use self::error::*;
-pub use self::login::*;
-pub use self::overview::*;
-pub use self::run::*;
-pub use self::runs::*;
-pub use self::schedules::*;
-pub use self::search::*;
-pub use self::system::*;
+pub(crate) use self::analytics::*;
+pub(crate) use self::audit::*;
+pub(crate) use self::card::*;
+pub(crate) use self::catalogue::*;
+pub(crate) use self::error::*;
+pub(crate) use self::login::*;
+pub(crate) use self::overview::*;
+pub(crate) use self::run::*;
+pub(crate) use self::runs::*;
+pub(crate) use self::schedules::*;
+pub(crate) use self::search::*;
+pub(crate) use self::system::*;
 
 /// What surrounds every page.
 #[derive(Debug, Clone, Default)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// The page's name, for its title and the end of the breadcrumb.
-    pub title: String,
+    pub(crate) title: String,
     /// The entry of the navigation it belongs to: `overview`, `runs`, `catalogue`, `audit`, `analytics`, `schedules`
     /// or `system`; empty for none.
-    pub section: &'static str,
+    pub(crate) section: &'static str,
     /// The pages above it, from the outermost.
-    pub crumbs: Vec<Crumb>,
+    pub(crate) crumbs: Vec<Crumb>,
     /// What stands in the search box.
-    pub query: String,
+    pub(crate) query: String,
     /// Whether the viewer may start and steer runs; without it, no button is shown that would be refused.
-    pub can_control: bool,
+    pub(crate) can_control: bool,
     /// Whether there is a session to end.
-    pub is_signed_in: bool,
+    pub(crate) is_signed_in: bool,
     /// Whether the page draws a chart and needs the files for it.
-    pub has_chart: bool,
+    pub(crate) has_chart: bool,
     /// What came of the form that was sent before.
-    pub notice: Option<Notice>,
+    pub(crate) notice: Option<Notice>,
     /// This program's version.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// Address of the reference of the API.
-    pub reference: &'static str,
+    pub(crate) reference: &'static str,
 }
 
 /// A step of a breadcrumb.
 #[derive(Debug, Clone)]
-pub struct Crumb {
+pub(crate) struct Crumb {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its address.
-    pub href: String,
+    pub(crate) href: String,
 }
 
 /// A sentence about what was just done.
 #[derive(Debug, Clone)]
-pub struct Notice {
+pub(crate) struct Notice {
     /// How it sounds: `good`, `info`, `warn` or `bad`.
-    pub tone: &'static str,
+    pub(crate) tone: &'static str,
     /// The sentence.
-    pub text: String,
+    pub(crate) text: String,
 }

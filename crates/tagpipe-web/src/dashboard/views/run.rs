@@ -8,266 +8,272 @@ use crate::dashboard::show::{Bar, Count, Lasting, Share, Size, When};
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "run.html")]
-pub struct RunPage {
+pub(crate) struct RunPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// State, times and buttons.
-    pub head: RunHead,
+    pub(crate) head: RunHead,
     /// Its levels.
-    pub levels: Vec<LevelRow>,
+    pub(crate) levels: Vec<LevelRow>,
     /// Its categories with their years.
-    pub tree: Vec<Branch>,
+    pub(crate) tree: Vec<Branch>,
     /// Its runners.
-    pub runners: Vec<RunnerRow>,
+    pub(crate) runners: Vec<RunnerRow>,
     /// The slowest pages, slowest first.
-    pub slowest: Vec<SlowRow>,
+    pub(crate) slowest: Vec<SlowRow>,
     /// Pages given up.
-    pub failed: FailedPages,
+    pub(crate) failed: FailedPages,
     /// Sums that disagree.
-    pub discrepancies: Vec<DiscrepancyRow>,
+    pub(crate) discrepancies: Vec<DiscrepancyRow>,
     /// The newest audit entries, newest first.
-    pub log: Vec<LogLine>,
+    pub(crate) log: Vec<LogLine>,
     /// The settings it was started with, name and value.
-    pub settings: Vec<(String, String)>,
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 /// The live part `head`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_head.html")]
-pub struct RunHeadPart {
+pub(crate) struct RunHeadPart {
     /// State, times and buttons.
-    pub head: RunHead,
+    pub(crate) head: RunHead,
 }
 
 /// The live part `levels`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_levels.html")]
-pub struct RunLevelsPart {
+pub(crate) struct RunLevelsPart {
     /// From categories to grade rows.
-    pub levels: Vec<LevelRow>,
+    pub(crate) levels: Vec<LevelRow>,
 }
 
 /// The live part `tree`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_tree.html")]
-pub struct RunTreePart {
+pub(crate) struct RunTreePart {
     /// By name.
-    pub tree: Vec<Branch>,
+    pub(crate) tree: Vec<Branch>,
+}
+
+/// `/runs/{id}/years`: the years of a category, asked for when it is opened.
+#[derive(Debug, Clone, Template)]
+#[template(path = "live/run_years.html")]
+pub(crate) struct RunYearsPart {
+    /// Newest first.
+    pub(crate) years: Vec<Branch>,
 }
 
 /// The live part `runners`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_runners.html")]
-pub struct RunRunnersPart {
+pub(crate) struct RunRunnersPart {
     /// Those at work first.
-    pub runners: Vec<RunnerRow>,
+    pub(crate) runners: Vec<RunnerRow>,
 }
 
 /// The live part `slowest`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_slowest.html")]
-pub struct RunSlowestPart {
+pub(crate) struct RunSlowestPart {
     /// Slowest first.
-    pub slowest: Vec<SlowRow>,
+    pub(crate) slowest: Vec<SlowRow>,
 }
 
 /// The live part `failed`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_failed.html")]
-pub struct RunFailedPart {
+pub(crate) struct RunFailedPart {
     /// Pages given up.
-    pub failed: FailedPages,
+    pub(crate) failed: FailedPages,
 }
 
 /// The live part `discrepancies`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_discrepancies.html")]
-pub struct RunDiscrepanciesPart {
+pub(crate) struct RunDiscrepanciesPart {
     /// Newest first.
-    pub discrepancies: Vec<DiscrepancyRow>,
+    pub(crate) discrepancies: Vec<DiscrepancyRow>,
 }
 
 /// The live part `log`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/run_log.html")]
-pub struct RunLogPart {
+pub(crate) struct RunLogPart {
     /// Newest first.
-    pub log: Vec<LogLine>,
+    pub(crate) log: Vec<LogLine>,
 }
 
 /// A run's state, times, main numbers and buttons.
 #[derive(Debug, Clone)]
-pub struct RunHead {
+pub(crate) struct RunHead {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// `running`, `paused`, `stopping`, `interrupted`, `reconciled` or `disputed`.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// What the state means here, as a sentence.
-    pub meaning: String,
+    pub(crate) meaning: String,
     /// When it began.
-    pub started_at: When,
+    pub(crate) started_at: When,
+    /// Whether its live parts still change.
+    pub(crate) is_live: bool,
     /// When it ended.
-    pub finished_at: Option<When>,
+    pub(crate) finished_at: Option<When>,
     /// From its start to its end, or to now.
-    pub took: Lasting,
+    pub(crate) took: Lasting,
     /// Until the end at the present pace, if that can be told.
-    pub left: Option<Lasting>,
+    pub(crate) left: Option<Lasting>,
     /// Pages that need no reading any more.
-    pub pages_done: Count,
+    pub(crate) pages_done: Count,
     /// Pages known so far.
-    pub pages_known: Count,
+    pub(crate) pages_known: Count,
     /// The first as a part of the second.
-    pub share: Share,
+    pub(crate) share: Share,
     /// Pages a second, over the last minute or over all of it when it has ended.
-    pub pages_per_second: String,
+    pub(crate) pages_per_second: String,
     /// Requests made.
-    pub requests: Count,
+    pub(crate) requests: Count,
     /// Requests that need not be made because nothing had changed.
-    pub saved: Count,
+    pub(crate) saved: Count,
     /// Rows seen for the first time.
-    pub rows_new: Count,
+    pub(crate) rows_new: Count,
     /// Known rows with other values.
-    pub rows_changed: Count,
+    pub(crate) rows_changed: Count,
     /// What the pace allows; none when it has ended.
-    pub pace: Option<String>,
+    pub(crate) pace: Option<String>,
     /// What the brake adds; none while it is open.
-    pub brake: Option<String>,
+    pub(crate) brake: Option<String>,
     /// Whether it can be told to pause.
-    pub can_pause: bool,
+    pub(crate) can_pause: bool,
     /// Whether it can be told to go on.
-    pub can_resume: bool,
+    pub(crate) can_resume: bool,
     /// Whether it can be told to stop.
-    pub can_stop: bool,
+    pub(crate) can_stop: bool,
 }
 
 /// A level of a run with its pages by state.
 #[derive(Debug, Clone)]
-pub struct LevelRow {
+pub(crate) struct LevelRow {
     /// Its name, such as `grade rows`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Pages by state as a bar.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
     /// All its pages.
-    pub pages: Count,
+    pub(crate) pages: Count,
     /// Read whole.
-    pub completed: Count,
+    pub(crate) completed: Count,
     /// Not read because nothing changed.
-    pub unchanged: Count,
-    /// In hand, or waiting for their turn or their retry.
-    pub open: Count,
+    pub(crate) unchanged: Count,
+    /// Still to be read.
+    pub(crate) open: Count,
     /// Given up.
-    pub failed: Count,
+    pub(crate) failed: Count,
     /// What needs no reading any more, as a part of all.
-    pub share: Share,
+    pub(crate) share: Share,
 }
 
 /// A category of a run's tree, or a year of one.
 #[derive(Debug, Clone)]
-pub struct Branch {
+pub(crate) struct Branch {
     /// Tells it from the others on the page: digits and letters.
-    pub id: String,
+    pub(crate) id: String,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Pages by state as a bar.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
     /// Pages that need no reading any more.
-    pub done: Count,
+    pub(crate) done: Count,
     /// All its pages.
-    pub pages: Count,
+    pub(crate) pages: Count,
     /// Pages given up.
-    pub failed: Count,
-    /// What is below it: a category's years; empty below a year.
-    pub below: Vec<Branch>,
+    pub(crate) failed: Count,
+    /// Address of what is below it, asked for when it is opened; none below a year.
+    pub(crate) below: Option<String>,
 }
 
 /// A process that works or worked on the run.
 #[derive(Debug, Clone)]
-pub struct RunnerRow {
+pub(crate) struct RunnerRow {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `running`, `finished` or `lost`.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// Its machine and process id.
-    pub place: String,
+    pub(crate) place: String,
     /// The page in hand, or why it ended.
-    pub doing: String,
+    pub(crate) doing: String,
     /// Pages read whole.
-    pub pages: Count,
+    pub(crate) pages: Count,
     /// Requests made.
-    pub requests: Count,
+    pub(crate) requests: Count,
     /// Pages given up.
-    pub failed: Count,
+    pub(crate) failed: Count,
     /// Memory it uses; none if unknown.
-    pub memory: Option<Size>,
+    pub(crate) memory: Option<Size>,
     /// Since its last heartbeat.
-    pub silent: Lasting,
+    pub(crate) silent: Lasting,
 }
 
 /// A page that took long.
 #[derive(Debug, Clone)]
-pub struct SlowRow {
+pub(crate) struct SlowRow {
     /// Its key.
-    pub page_key: String,
+    pub(crate) page_key: String,
     /// From its first request to its last document.
-    pub took: Lasting,
+    pub(crate) took: Lasting,
     /// That as a part of the slowest one's.
-    pub bar: Bar,
+    pub(crate) bar: Bar,
 }
 
 /// The pages that a run gave up.
 #[derive(Debug, Clone)]
-pub struct FailedPages {
+pub(crate) struct FailedPages {
     /// The run's number.
-    pub run_id: i64,
+    pub(crate) run_id: i64,
     /// How many there are, shown or not.
-    pub total: Count,
+    pub(crate) total: Count,
     /// The first of them.
-    pub pages: Vec<FailedRow>,
+    pub(crate) pages: Vec<FailedRow>,
     /// Whether they can be retried by this viewer now.
-    pub can_retry: bool,
+    pub(crate) can_retry: bool,
 }
 
 /// A page given up.
 #[derive(Debug, Clone)]
-pub struct FailedRow {
-    /// Its number in the frontier.
-    pub id: i64,
+pub(crate) struct FailedRow {
     /// Its key.
-    pub page_key: String,
+    pub(crate) page_key: String,
     /// Its level.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
     /// The kind of failure.
-    pub cause: String,
+    pub(crate) cause: String,
     /// In words.
-    pub reason: String,
-    /// How often it was tried.
-    pub attempts: Count,
+    pub(crate) reason: String,
 }
 
 /// A sum that disagrees.
 #[derive(Debug, Clone)]
-pub struct DiscrepancyRow {
+pub(crate) struct DiscrepancyRow {
     /// The page with the numbers.
-    pub page_key: String,
+    pub(crate) page_key: String,
     /// What is compared.
-    pub what: String,
+    pub(crate) what: String,
     /// What was expected, and who said so.
-    pub expected: String,
+    pub(crate) expected: String,
     /// What was read.
-    pub found: String,
+    pub(crate) found: String,
     /// `disagrees`, `moved` or `unverified`.
-    pub verdict: String,
+    pub(crate) verdict: String,
     /// When a later reading agreed.
-    pub resolved_at: Option<When>,
+    pub(crate) resolved_at: Option<When>,
 }
 
 /// An audit entry in a run's log.
 #[derive(Debug, Clone)]
-pub struct LogLine {
+pub(crate) struct LogLine {
     /// When.
-    pub at: When,
+    pub(crate) at: When,
     /// Its weight.
-    pub level: &'static str,
+    pub(crate) level: String,
     /// A sentence.
-    pub message: String,
+    pub(crate) message: String,
 }

@@ -8,36 +8,36 @@ use crate::dashboard::show::{Count, Lasting, When};
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "runs.html")]
-pub struct RunsPage {
+pub(crate) struct RunsPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// Newest first.
-    pub runs: Vec<RunRow>,
+    pub(crate) runs: Vec<RunRow>,
     /// Address of the older ones.
-    pub older: Option<String>,
+    pub(crate) older: Option<String>,
     /// Address of the newest ones, if these are not they.
-    pub newest: Option<String>,
+    pub(crate) newest: Option<String>,
 }
 
 /// A run in a list.
 #[derive(Debug, Clone)]
-pub struct RunRow {
+pub(crate) struct RunRow {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Its state.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// When it began.
-    pub started_at: When,
+    pub(crate) started_at: When,
     /// From its start to its end, or to now.
-    pub took: Lasting,
+    pub(crate) took: Lasting,
     /// What it was to read, in words.
-    pub what: String,
+    pub(crate) what: String,
     /// Pages read whole.
-    pub pages: Count,
+    pub(crate) pages: Count,
     /// Pages given up.
-    pub failed: Count,
+    pub(crate) failed: Count,
     /// Requests made.
-    pub requests: Count,
+    pub(crate) requests: Count,
     /// Rows that were new or had other values.
-    pub changes: Count,
+    pub(crate) changes: Count,
 }

@@ -8,82 +8,84 @@ use crate::dashboard::show::When;
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "schedules.html")]
-pub struct SchedulesPage {
+pub(crate) struct SchedulesPage {
     /// What surrounds it.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// By name.
-    pub schedules: Vec<ScheduleCard>,
+    pub(crate) schedules: Vec<ScheduleCard>,
     /// What the form for a new one is filled with.
-    pub form: ScheduleForm,
+    pub(crate) form: ScheduleForm,
     /// When it would start runs.
-    pub preview: SchedulePreview,
+    pub(crate) preview: SchedulePreview,
 }
 
 /// `/schedules/preview`: when a schedule would start runs, asked for while it is typed.
 #[derive(Debug, Clone, Template)]
 #[template(path = "live/schedule_preview.html")]
-pub struct SchedulePreviewPart {
+pub(crate) struct SchedulePreviewPart {
     /// When it would start runs.
-    pub preview: SchedulePreview,
+    pub(crate) preview: SchedulePreview,
 }
 
 /// A schedule.
 #[derive(Debug, Clone)]
-pub struct ScheduleCard {
+pub(crate) struct ScheduleCard {
     /// Its number.
-    pub id: i64,
+    pub(crate) id: i64,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its cron expression.
-    pub cron: String,
+    pub(crate) cron: String,
     /// The expression in words; empty if there are none for it.
-    pub words: String,
+    pub(crate) words: String,
     /// Its time zone.
-    pub zone: String,
+    pub(crate) zone: String,
     /// What it reads, in words.
-    pub what: String,
+    pub(crate) what: String,
     /// What is done while the run before goes on, in words.
-    pub overlap: String,
+    pub(crate) overlap: String,
     /// Whether it starts runs.
-    pub is_enabled: bool,
+    pub(crate) is_enabled: bool,
     /// Whether it can be changed here; the one from the settings cannot.
-    pub is_ours: bool,
+    pub(crate) is_ours: bool,
     /// The next times.
-    pub next: Vec<When>,
+    pub(crate) next: Vec<When>,
     /// The last start: when, and the run's number if there was one.
-    pub last: Option<(When, Option<i64>)>,
+    pub(crate) last: Option<(When, Option<i64>)>,
 }
 
 /// The form for a new schedule.
 #[derive(Debug, Clone, Default)]
-pub struct ScheduleForm {
+pub(crate) struct ScheduleForm {
     /// Whether it is shown open, as after a fault.
-    pub is_open: bool,
+    pub(crate) is_open: bool,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its cron expression.
-    pub cron: String,
+    pub(crate) cron: String,
     /// Its time zone.
-    pub zone: String,
+    pub(crate) zone: String,
     /// What to do while the run before goes on: `skip`, `queue` or `stop`.
-    pub overlap: String,
+    pub(crate) overlap: String,
     /// By how many seconds at most a start is put off at random.
-    pub jitter: String,
+    pub(crate) jitter: String,
+    /// For how many seconds after a missed time it is still made up for once.
+    pub(crate) catch_up: String,
     /// Categories to read, separated by commas; empty for all.
-    pub categories: String,
+    pub(crate) categories: String,
     /// How many runners.
-    pub runners: String,
+    pub(crate) runners: String,
     /// Most pages to read; empty for no bound.
-    pub max_pages: String,
+    pub(crate) max_pages: String,
     /// Whether pages that show no change are read, too.
-    pub full: bool,
+    pub(crate) full: bool,
     /// What is wrong with it, if it was sent and refused.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 /// When a schedule would start runs.
 #[derive(Debug, Clone)]
-pub enum SchedulePreview {
+pub(crate) enum SchedulePreview {
     /// Nothing has been typed yet.
     Nothing,
     /// The next times: in UTC and as the clock of the schedule's zone shows them.

@@ -8,28 +8,28 @@ use crate::dashboard::show::{Count, When};
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "search.html")]
-pub struct SearchPage {
+pub(crate) struct SearchPage {
     /// What surrounds it; its `query` is what was searched for.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// What matches, best first.
-    pub hits: Vec<Hit>,
+    pub(crate) hits: Vec<Hit>,
     /// Address of the next ones.
-    pub next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// A card, set or certificate that matches.
 #[derive(Debug, Clone)]
-pub struct Hit {
+pub(crate) struct Hit {
     /// `card`, `set` or `certificate`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it belongs, from the category down.
-    pub place: String,
+    pub(crate) place: String,
     /// Its address here.
-    pub href: String,
+    pub(crate) href: String,
     /// Its graded copies, where that makes sense.
-    pub total: Option<Count>,
+    pub(crate) total: Option<Count>,
     /// When it was last seen on the site.
-    pub seen_at: When,
+    pub(crate) seen_at: When,
 }

@@ -8,41 +8,40 @@ use crate::dashboard::show::When;
 /// The page.
 #[derive(Debug, Clone, Template)]
 #[template(path = "system.html")]
-pub struct SystemPage {
+pub(crate) struct SystemPage {
     /// What surrounds it.
-    pub frame: Frame,
-    /// What the doctor found, faults first.
-    pub findings: Vec<FindingRow>,
-    /// When it looked; none while it still does.
-    pub checked_at: Option<When>,
+    pub(crate) frame: Frame,
+    /// What the doctor found; empty if it was not asked to look.
+    pub(crate) findings: Vec<FindingRow>,
     /// Every setting in effect, secrets masked.
-    pub settings: Vec<SettingRow>,
+    pub(crate) settings: Vec<SettingRow>,
     /// The tokens, without their secrets.
-    pub tokens: Vec<TokenRow>,
+    pub(crate) tokens: Vec<TokenRow>,
     /// What this service is: name and value.
-    pub facts: Vec<(&'static str, String)>,
+    pub(crate) facts: Vec<(&'static str, String)>,
 }
 
 /// A finding of the doctor.
 #[derive(Debug, Clone)]
-pub struct FindingRow {
+pub(crate) struct FindingRow {
     /// What was looked at.
-    pub what: String,
-    /// `good`, `warn` or `bad`.
-    pub tone: &'static str,
+    pub(crate) what: String,
+    /// `good`, `warn`, `bad`, or `idle` for what was left out.
+    pub(crate) tone: &'static str,
     /// What was found.
-    pub found: String,
+    pub(crate) found: String,
     /// What to do about it; empty if nothing.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 impl FindingRow {
     /// The tone as a word, since colour alone must not carry it.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self.tone {
             "good" => "fine",
             "warn" => "look at it",
+            "idle" => "left out",
             _ => "fault",
         }
     }
@@ -50,26 +49,26 @@ impl FindingRow {
 
 /// A setting.
 #[derive(Debug, Clone)]
-pub struct SettingRow {
+pub(crate) struct SettingRow {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its value, masked if it is secret.
-    pub value: String,
+    pub(crate) value: String,
     /// Where it was set.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// A token.
 #[derive(Debug, Clone)]
-pub struct TokenRow {
+pub(crate) struct TokenRow {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `read` or `control`.
-    pub scope: &'static str,
+    pub(crate) scope: &'static str,
     /// When it was made.
-    pub created_at: When,
+    pub(crate) created_at: When,
     /// When it was last used.
-    pub used_at: Option<When>,
+    pub(crate) used_at: Option<When>,
     /// When it ceased to hold.
-    pub revoked_at: Option<When>,
+    pub(crate) revoked_at: Option<When>,
 }
