@@ -207,6 +207,15 @@ impl Dialect {
         }
     }
 
+    /// An aggregate: the rows' `grade_code` and `copies` as a population's column holds them. SQLite compares JSON as text,
+    /// so there the rows must come in the order of their codes.
+    pub(crate) fn counts(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "json_group_object(grade_code, copies)",
+            Dialect::Postgres => "coalesce(jsonb_object_agg(grade_code, copies), '{}')",
+        }
+    }
+
     /// `column` compared byte by byte, as SQLite does: PostgreSQL's order depends on its locale.
     pub(crate) fn by_bytes(self, column: &str) -> String {
         match self {
