@@ -43,6 +43,10 @@ bench-documents *ARGUMENTS:
 bench-runners *ARGUMENTS:
     bench/runners {{ARGUMENTS}}
 
+# Where the CPU seconds of a run go
+bench-profile *ARGUMENTS:
+    bench/profile {{ARGUMENTS}}
+
 # tagpipe beside Scrapy, Crawlee and the bare ways
 bench-compare *ARGUMENTS:
     bench/compare {{ARGUMENTS}}

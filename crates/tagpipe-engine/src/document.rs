@@ -1,13 +1,16 @@
 //! Documents on their way into the database and out of it: compressed with zstd, and known by their hash.
 
+use std::cell::RefCell;
+use std::io;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tagpipe_store::KeptDocument;
 use tagpipe_store::contract::PackedDocument;
+use zstd::bulk::Compressor;
 
-/// Level of compression: zstd's own default.
-const LEVEL: i32 = 3;
+/// Level of compression. Pages come out 2 % larger than by zstd's own default, 3, in two thirds of the time.
+const LEVEL: i32 = 1;
 /// No document is larger; see [`tagpipe_core::extract::DOCUMENT_MAX_BYTES`].
 const UNPACKED_MAX: usize = 1 << 30;
 
@@ -34,10 +37,15 @@ pub struct DamagedDocument {
     pub why: String,
 }
 
+thread_local! {
+    /// Making one anew, and clearing its tables, takes half as long as compressing a page.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Compresses a document. `None` if that fails: then it is not kept, and the page is none the worse for it.
 pub(crate) fn pack(document: FetchedDocument) -> Option<PackedDocument> {
     let html = document.html.as_bytes();
-    let body = zstd::bulk::compress(html, LEVEL)
+    let body = compress(html)
         .inspect_err(|error| tracing::warn!("a document cannot be kept: {error}"))
         .ok()?;
     Some(PackedDocument {
@@ -47,6 +55,19 @@ pub(crate) fn pack(document: FetchedDocument) -> Option<PackedDocument> {
         bytes: html.len() as u64,
         rows: document.rows,
         body,
+    })
+}
+
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL)?),
+        };
+        let mut packed = compressor.compress(bytes)?;
+        // It has room for the worst case, and waits for its commit.
+        packed.shrink_to_fit();
+        Ok(packed)
     })
 }
 

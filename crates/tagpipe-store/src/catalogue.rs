@@ -13,7 +13,7 @@ use tagpipe_core::model::{
 
 use crate::contract::{RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
-use crate::doubt::{ListedCertificate, doubt_former_cards};
+use crate::doubt::{MovingCertificate, doubt_former_cards};
 use crate::error::StoreError;
 use crate::reading_order::{Looks, history_columns, noted_when_seen};
 
@@ -141,7 +141,7 @@ pub(crate) async fn upsert_categories(
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
              CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, {history}, \
-             first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+             {FATE}",
         history = history_columns(dialect, PageKind::Years, ""),
         now = dialect.statement_time(),
         seen = dialect.seen(),
@@ -199,7 +199,7 @@ pub(crate) async fn upsert_years(
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, {history}, \
-             first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+             {FATE}",
         noted = noted_when_seen(dialect, YEAR_DIFFERS),
         history = history_columns(dialect, PageKind::Sets, ""),
         differs = YEAR_DIFFERS,
@@ -376,7 +376,7 @@ async fn upsert_populated<T: Populated>(
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, {parent} AS parent, natural_key, changes, {read_age} AS read_age_us, {history}, \
-             first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+             {FATE}",
         stored = names()
             .map(|column| if column == "parent" { *parent } else { column })
             .collect::<Vec<_>>()
@@ -482,27 +482,30 @@ pub(crate) async fn upsert_grade_rows(
             });
         }
     }
-    shared.extend(by_cert.values().map(|row| SharedCertificate {
-        cert_number: row.cert_number,
-        card_id: row.parent,
+    let moving = moving(
+        transaction,
+        dialect,
+        by_cert.values().map(|row| (row.cert_number, row.parent)),
+    )
+    .await?;
+    shared.extend(moving.iter().map(|certificate| SharedCertificate {
+        cert_number: &certificate.cert_number,
+        card_id: certificate.card_id,
         other_card_id: None,
     }));
     note_shared(transaction, dialect, run, &shared).await?;
-    let listed: Vec<_> = by_cert
-        .values()
-        .map(|row| ListedCertificate {
-            cert_number: row.cert_number,
-            card_id: row.parent,
-        })
-        .collect();
-    let mut read_now: Vec<i64> = rows
-        .iter()
-        .map(|gathered| gathered.parent)
-        .chain(whole.iter().copied())
-        .collect();
-    read_now.sort_unstable();
-    read_now.dedup();
-    let pages_in_doubt = doubt_former_cards(transaction, dialect, run, &listed, &read_now).await?;
+    let pages_in_doubt = if moving.is_empty() {
+        0
+    } else {
+        let mut read_now: Vec<i64> = rows
+            .iter()
+            .map(|gathered| gathered.parent)
+            .chain(whole.iter().copied())
+            .collect();
+        read_now.sort_unstable();
+        read_now.dedup();
+        doubt_former_cards(transaction, dialect, run, &moving, &read_now).await?
+    };
     let mut rows: Vec<Row<'_>> = by_cert.into_values().collect();
     // One order for all runners: two commits that meet cannot wait for each other in a circle.
     rows.sort_unstable_by_key(|row| row.cert_number);
@@ -529,7 +532,7 @@ pub(crate) async fn upsert_grade_rows(
              changed_at = CASE WHEN {differs} OR stored.vanished_at IS NOT NULL \
                  THEN {seen} ELSE stored.changed_at END, \
              last_seen_at = {seen}, seen_by_run = excluded.seen_by_run \
-         RETURNING card_id, first_seen_at = last_seen_at AS is_new, changed_at = last_seen_at AS is_changed",
+         RETURNING card_id, {FATE}",
         columns = VALUES.join(", "),
         assignments = VALUES.map(|name| format!("{name} = excluded.{name}")).join(", "),
         differs = VALUES
@@ -551,8 +554,15 @@ pub(crate) async fn upsert_grade_rows(
             }
         }
     }
+    let mut listed: HashMap<i64, i64> = whole.iter().map(|card| (*card, 0)).collect();
+    for row in &rows {
+        if let Some(count) = listed.get_mut(&row.parent) {
+            *count += 1;
+        }
+    }
+    let lacking = lists_less_than_stored(transaction, dialect, &listed).await?;
     let seen = rows.iter().map(|row| row.cert_number);
-    for card in mark_vanished(transaction, dialect, run, whole, seen).await? {
+    for card in mark_vanished(transaction, dialect, run, &lacking, seen).await? {
         upserted.counts.vanished += 1;
         *upserted.moved.entry(card).or_default() += 1;
     }
@@ -567,6 +577,42 @@ pub(crate) struct GradeRowsUpserted {
     pub(crate) moved: HashMap<i64, i64>,
     /// Pages of other cards that are read after all.
     pub(crate) pages_in_doubt: u64,
+}
+
+/// Which of these certificates, each with the card that lists it now, stand on another card. Mostly none does, and then
+/// nothing that is about them need be asked.
+async fn moving<'a>(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    listed: impl Iterator<Item = (&'a str, i64)>,
+) -> Result<Vec<MovingCertificate>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        cert_number: &'a str,
+        card_id: i64,
+    }
+    let rows: Vec<_> = listed
+        .map(|(cert_number, card_id)| Row { cert_number, card_id })
+        .collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT r.cert_number, r.card_id FROM {source} JOIN grade_rows AS stored ON stored.cert_number = r.cert_number \
+         WHERE stored.card_id <> r.card_id AND stored.vanished_at IS NULL",
+        source = dialect.rows(&[("cert_number", ColumnType::Text), ("card_id", ColumnType::Int)]),
+    );
+    let rows = transaction
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(MovingCertificate {
+                cert_number: row.try_get("", "cert_number")?,
+                card_id: row.try_get("", "card_id")?,
+            })
+        })
+        .collect()
 }
 
 /// A certificate that a card's page lists, and the other card of the same commit that lists it, if one does.
@@ -604,6 +650,39 @@ async fn note_shared(
     let values = [dialect.json_rows(rows), run.into()];
     transaction.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
+}
+
+/// The cards that have more certificates than their pages list, once those are written: `listed` has the number of each.
+/// Only of them has one vanished.
+async fn lists_less_than_stored(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+    listed: &HashMap<i64, i64>,
+) -> Result<Vec<i64>, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        card_id: i64,
+        listed: i64,
+    }
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<_> = listed
+        .iter()
+        .map(|(card_id, listed)| Row {
+            card_id: *card_id,
+            listed: *listed,
+        })
+        .collect();
+    let sql = format!(
+        "SELECT r.card_id FROM {source} WHERE r.listed <> (SELECT count(*) FROM grade_rows AS stored \
+             WHERE stored.card_id = r.card_id AND stored.vanished_at IS NULL)",
+        source = dialect.rows(&[("card_id", ColumnType::Int), ("listed", ColumnType::Int)]),
+    );
+    let rows = transaction
+        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("", "card_id")?)).collect()
 }
 
 /// Marks the certificates of `cards` that are not among those `seen`, in one statement: what a card still lists
@@ -708,17 +787,19 @@ async fn upsert<T: Serialize>(
     Ok(upserted)
 }
 
-/// Counts an upserted row by what became of it. Returns whether it is new or changed.
+/// What became of an upserted row, one column to return: 2 for new, 1 for changed, 0 for the same.
+const FATE: &str =
+    "CASE WHEN first_seen_at = last_seen_at THEN 2 WHEN changed_at = last_seen_at THEN 1 ELSE 0 END AS fate";
+
+/// Counts an upserted row by its [`FATE`]. Returns whether it is new or changed.
 fn count_upserted(counts: &mut RowCounts, row: &QueryResult) -> Result<bool, StoreError> {
-    let (is_new, is_changed): (bool, bool) = (row.try_get("", "is_new")?, row.try_get("", "is_changed")?);
-    if is_new {
-        counts.new += 1;
-    } else if is_changed {
-        counts.changed += 1;
-    } else {
-        counts.same += 1;
+    let fate: i32 = row.try_get("", "fate")?;
+    match fate {
+        2 => counts.new += 1,
+        1 => counts.changed += 1,
+        _ => counts.same += 1,
     }
-    Ok(is_new || is_changed)
+    Ok(fate > 0)
 }
 
 /// One storable row for each (parent, natural key), in the order found: one statement may not touch a row

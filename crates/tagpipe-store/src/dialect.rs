@@ -173,12 +173,12 @@ impl Dialect {
         }
     }
 
-    /// A field of a JSON column as text, null if it is not there. What others have written into a text column of SQLite need
-    /// not be JSON.
-    pub(crate) fn json_field(self, column: &str, field: &str) -> String {
+    /// A field of the audit trail's `context` as text, null if it is not there. What others have written into a text column of
+    /// SQLite need not be JSON.
+    pub(crate) fn context_field(self, field: &str) -> String {
         match self {
-            Dialect::Sqlite => format!("CASE WHEN json_valid({column}) THEN {column} ->> '{field}' END"),
-            Dialect::Postgres => format!("({column} ->> '{field}')"),
+            Dialect::Sqlite => format!("CASE WHEN json_valid(context) THEN context ->> '{field}' END"),
+            Dialect::Postgres => format!("context ->> '{field}'"),
         }
     }
 
@@ -204,6 +204,15 @@ impl Dialect {
             Dialect::Postgres => {
                 format!("CAST(least(coalesce(sum({expression}), 0), 9223372036854775807) AS bigint)")
             }
+        }
+    }
+
+    /// An aggregate: the rows' `grade_code` and `copies` as a population's column holds them. SQLite compares JSON as text,
+    /// so there the rows must come in the order of their codes.
+    pub(crate) fn counts(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "json_group_object(grade_code, copies)",
+            Dialect::Postgres => "coalesce(jsonb_object_agg(grade_code, copies), '{}')",
         }
     }
 

@@ -12,10 +12,10 @@ use crate::error::StoreError;
 
 const IDS: Columns = &[("id", ColumnType::Int)];
 
-/// A certificate and the card whose page lists it now.
+/// A certificate that stands on another card, and the card whose page lists it now.
 #[derive(Serialize)]
-pub(crate) struct ListedCertificate<'a> {
-    pub(crate) cert_number: &'a str,
+pub(crate) struct MovingCertificate {
+    pub(crate) cert_number: String,
     pub(crate) card_id: i64,
 }
 
@@ -26,7 +26,7 @@ pub(crate) async fn doubt_former_cards(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
     run: RunId,
-    listed: &[ListedCertificate<'_>],
+    moving: &[MovingCertificate],
     read_now: &[i64],
 ) -> Result<u64, StoreError> {
     let sql = format!(
@@ -38,7 +38,7 @@ pub(crate) async fn doubt_former_cards(
         source = dialect.rows(&[("cert_number", ColumnType::Text), ("card_id", ColumnType::Int)]),
         own = dialect.rows_of("$2", "own", IDS),
     );
-    let values = [dialect.json_rows(listed), dialect.json_rows(&ids(read_now))];
+    let values = [dialect.json_rows(moving), dialect.json_rows(&ids(read_now))];
     let cards = ids_of(transaction, dialect, &sql, values).await?;
     read_after_all(transaction, dialect, run, PageKind::GradeRows, &cards).await
 }

@@ -65,7 +65,11 @@ impl Verdict {
 }
 
 /// Each check is one query over the pages of one level that this run has completed. It returns the page, its
-/// subject, what is compared, what was promised and what was found. `{sum:…}` stands for [`Dialect::sum`].
+/// subject, what is compared, what was promised and what was found. `{sum:…}` stands for [`Dialect::sum`], `{counts}` for
+/// [`Dialect::counts`] of `grade_code` and `copies`.
+///
+/// Grades are compared one by one only where the counts as a whole differ, which is mostly nowhere: each of them would go
+/// through all rows below again.
 struct Check {
     subject: &'static str,
     expected_by: &'static str,
@@ -74,7 +78,8 @@ struct Check {
 
 impl Check {
     fn render(&self, dialect: Dialect) -> String {
-        let mut parts = self.sql.split("{sum:");
+        let sql = self.sql.replace("{counts}", dialect.counts());
+        let mut parts = sql.split("{sum:");
         let mut sql = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (expression, after) = part.split_once('}').unwrap_or((part, ""));
@@ -141,8 +146,13 @@ const CHECKS: &[Check] = &[
                    JOIN card_population ON card_population.card_id = cards.id \
                    WHERE cards.set_id = promised.set_id AND card_population.grade_code = promised.grade_code \
                        AND cards.last_seen_at >= page.finished_at) AS found \
-              FROM frontier AS page JOIN set_population AS promised ON promised.set_id = page.subject_id \
-              WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed'",
+              FROM frontier AS page JOIN sets ON sets.id = page.subject_id \
+              JOIN set_population AS promised ON promised.set_id = sets.id \
+              WHERE page.run_id = $1 AND page.level = 3 AND page.state = 'completed' AND sets.counts <> \
+                  (SELECT {counts} FROM (SELECT card_population.grade_code, {sum:card_population.copies} AS copies \
+                   FROM cards JOIN card_population ON card_population.card_id = cards.id \
+                   WHERE cards.set_id = sets.id AND cards.last_seen_at >= page.finished_at \
+                   GROUP BY card_population.grade_code ORDER BY card_population.grade_code) AS shown)",
     },
     Check {
         subject: "card",
@@ -160,10 +170,26 @@ const CHECKS: &[Check] = &[
                   'certificates at grade ' || promised.grade_code AS what, promised.copies AS expected, \
                   (SELECT count(*) FROM grade_rows WHERE grade_rows.card_id = promised.card_id \
                    AND grade_rows.grade_code = promised.grade_code AND grade_rows.vanished_at IS NULL) AS found \
-              FROM frontier AS page JOIN card_population AS promised ON promised.card_id = page.subject_id \
-              WHERE page.run_id = $1 AND page.level = 4 AND page.state = 'completed'",
+              FROM frontier AS page JOIN cards ON cards.id = page.subject_id \
+              JOIN card_population AS promised ON promised.card_id = cards.id \
+              WHERE page.run_id = $1 AND page.level = 4 AND page.state = 'completed' AND cards.counts <> \
+                  (SELECT {counts} FROM (SELECT grade_code, count(*) AS copies FROM grade_rows \
+                   WHERE grade_rows.card_id = cards.id AND grade_rows.vanished_at IS NULL \
+                   GROUP BY grade_code ORDER BY grade_code) AS shown)",
     },
 ];
+
+/// All sums that run `$1` can compare: `subject`, `subject_id`, `what`, `expected`, `found`.
+pub(crate) fn compared_sums(dialect: Dialect) -> String {
+    let each = CHECKS.iter().map(|check| {
+        format!(
+            "SELECT '{}' AS subject, subject_id, what, expected, found FROM ({}) AS compared",
+            check.subject,
+            check.render(dialect)
+        )
+    });
+    each.collect::<Vec<_>>().join(" UNION ALL ")
+}
 
 impl Store {
     /// Compares all sums of `run` and returns those that disagree, at most `limit` of each kind.

@@ -28,3 +28,11 @@ pub use state::App;
 pub fn token_hash(secret: &str) -> String {
     guard::hashed(secret)
 }
+
+/// A new secret for a token: 256 random bits, with a mark by which leaked ones are recognised.
+#[must_use]
+pub fn new_secret() -> String {
+    // Version 4 UUIDs come from the system's random numbers; two of them have 244 such bits.
+    let (one, two) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    format!("tagpipe_{}{}", one.simple(), two.simple())
+}

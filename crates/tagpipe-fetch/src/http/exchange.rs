@@ -132,10 +132,17 @@ pub(crate) struct Body {
     pub(crate) complete: bool,
 }
 
+/// Most bytes for which there is room at once; a server may announce what it likes.
+const ROOM_MAX: usize = 256 << 10;
+
 /// Reads at most `limit` bytes, counted after decompression, and stops there.
 pub(crate) async fn read_body(response: Response, url: &Url, limit: u64) -> Result<Body, Outcome> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut bytes = Vec::new();
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
+    let mut bytes = Vec::with_capacity(announced.min(limit).min(ROOM_MAX));
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk =

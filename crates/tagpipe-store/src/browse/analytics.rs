@@ -213,7 +213,7 @@ impl Store {
              FROM (SELECT level, coalesce({outcome}, operation) AS cause FROM audit_logs \
                  WHERE level IN ('WARNING', 'ERROR', 'CRITICAL') AND kind = 'error' AND created_at > {since}) AS entry \
              GROUP BY cause ORDER BY 3 DESC, 2 DESC, cause",
-            outcome = self.dialect.json_field("context", "outcome"),
+            outcome = self.dialect.context_field("outcome"),
             since = self.dialect.now_plus("$1"),
         );
         let rows = self
@@ -324,7 +324,8 @@ impl Store {
         rows.iter().map(category_coverage).collect()
     }
 
-    /// The pages of `run` by category and state, by the category's name. The page that lists the categories is of none.
+    /// The pages of `run` by category and state, by the category's name. The page that lists the categories is of none. Goes
+    /// through the pages of the run: a tree that many people watch should share the answer.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -337,13 +338,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn year_progress(&self, run: RunId, category: &str) -> Result<Vec<Progress>, StoreError> {
-        let of_category = format!(
-            "level > 1 AND {} = $2",
-            self.dialect.json_field("identity", "category")
-        );
         self.progress_by(
             "year",
-            &of_category,
+            "level > 1 AND identity ->> 'category' = $2",
             vec![run.into(), self.dialect.text(category)],
         )
         .await
@@ -358,7 +355,7 @@ impl Store {
         let sql = format!(
             "SELECT {name} AS name, state, count(*) AS pages FROM frontier WHERE run_id = $1 AND {which} \
              GROUP BY 1, state ORDER BY 1",
-            name = self.dialect.by_bytes(&self.dialect.json_field("identity", field)),
+            name = self.dialect.by_bytes(&format!("(identity ->> '{field}')")),
         );
         let rows = self.rows(self.dialect.statement(sql, values)).await?;
         let mut all: Vec<Progress> = Vec::new();

@@ -15,9 +15,11 @@ use crate::dialect::Dialect;
 use crate::error::StoreError;
 
 mod certificates;
+mod documents;
 mod grades;
 mod history;
 mod integrity;
+mod json;
 mod orphans;
 mod place;
 mod promised;
@@ -60,6 +62,7 @@ pub(crate) struct Check {
 /// All checks, in the order in which they are told: from the file up to what it says.
 const CHECKS: &[&[Check]] = &[
     integrity::CHECKS,
+    json::CHECKS,
     orphans::CHECKS,
     runs::CHECKS,
     sums::CHECKS,
@@ -67,6 +70,7 @@ const CHECKS: &[&[Check]] = &[
     grades::CHECKS,
     ranks::CHECKS,
     history::CHECKS,
+    documents::CHECKS,
     promised::CHECKS,
 ];
 

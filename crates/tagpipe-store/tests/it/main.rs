@@ -10,6 +10,7 @@
 mod harness;
 
 mod audit;
+mod browse;
 mod check;
 mod commit;
 mod documents;

@@ -11,6 +11,7 @@ mod demo;
 mod inspect;
 mod orchestrate;
 mod run;
+mod serve;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use inspect::{
@@ -21,6 +22,10 @@ pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
     CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, ReparseArguments, RunArguments,
     RunCommand,
+};
+
+pub(crate) use serve::{
+    ScheduleArguments, ScheduleCommand, ServeArguments, TokenCommand, TokenScope, WhenBusy,
 };
 
 /// Reads the TAG population report: how many copies of each card got which grade, and every certificate.
@@ -122,6 +127,14 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Start the demo site alone
     DemoSite(DemoSiteArguments),
+    /// Keep the report current by itself: scheduler, API and dashboard
+    Serve(Box<ServeArguments>),
+    /// Look after the schedules of the service
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Look after the tokens of API and dashboard
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show what is going on: runs, runners, pages, pace and brake
     Status(StatusArguments),
     /// Show what a run would read and leave out, without a request

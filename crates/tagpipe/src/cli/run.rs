@@ -83,6 +83,9 @@ pub(crate) struct CrawlArguments {
     /// run) or none [default: last]
     #[arg(long, value_name = "WHICH")]
     pub(crate) keep_documents: Option<String>,
+    /// The order of the service that this run carries out
+    #[arg(long, value_name = "ORDER", hide = true)]
+    pub(crate) order: Option<i64>,
     /// Go on with a run that did not come to its end [default: the newest]
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
     pub(crate) resume: Option<String>,

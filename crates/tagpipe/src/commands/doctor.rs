@@ -26,6 +26,8 @@ use crate::settings::{Merged, database_url, run_config, runners_settings, time_z
 
 /// Difference of two clocks, in seconds, that is worth a word.
 const CLOCK_TOLERANCE_S: f64 = 5.0;
+/// Free disk space that the service wants, in MiB.
+const FREE_WANTED: u64 = 1024;
 /// A clock that shows an earlier time is wrong: tagpipe was written after it. 2025-01-01, seconds since 1970.
 const CLOCK_EARLIEST_S: u64 = 1_735_689_600;
 /// Longest wait for a slot of the site's pace before the question to the site is left out.
@@ -33,18 +35,18 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came out of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Finding {
-    check: &'static str,
-    result: Severity,
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) result: Severity,
     /// What was found.
-    found: String,
+    pub(super) found: String,
     /// What to do about it; empty when nothing needs doing.
-    remedy: String,
+    pub(super) remedy: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Severity {
+pub(super) enum Severity {
     Ok,
     /// A run will work, but not as one would like.
     Warning,
@@ -52,6 +54,17 @@ enum Severity {
     Failed,
     /// It could not be looked at, for a reason that another finding names.
     Skipped,
+}
+
+impl Severity {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Failed => "failed",
+            Severity::Skipped => "skipped",
+        }
+    }
 }
 
 impl Finding {
@@ -74,8 +87,27 @@ pub(crate) async fn doctor(global: &GlobalArguments, arguments: &DoctorArguments
     let mut given = global.given();
     given.extend(arguments.site.given());
     let merged = Merged::load(global.config.as_deref(), &given)?;
+    let (is_usable, findings) = examine(&merged, arguments.offline, arguments.want_free).await?;
+    show(&findings, global)?;
+    if !is_usable {
+        return Ok(Exit::Usage);
+    }
+    let failed = findings.iter().any(|finding| finding.result == Severity::Failed);
+    Ok(if failed { Exit::CouldNotRun } else { Exit::Done })
+}
+
+/// The same for the service's system page: without a request to the site.
+pub(super) async fn examine_offline(merged: &Merged) -> Vec<Finding> {
+    match examine(merged, true, FREE_WANTED).await {
+        Ok((_, findings)) => findings,
+        Err(failure) => vec![Finding::new("settings", Severity::Failed, failure.message, "")],
+    }
+}
+
+/// Whether the settings can be used, and what was found.
+async fn examine(merged: &Merged, offline: bool, want_free: u64) -> Result<(bool, Vec<Finding>), Failure> {
     let mut findings = Vec::new();
-    let checked = run_config(&merged).and_then(|config| runners_settings(&merged).map(|_| config));
+    let checked = run_config(merged).and_then(|config| runners_settings(merged).map(|_| config));
     let config = match checked {
         Ok(config) => config,
         Err(failure) => {
@@ -85,29 +117,26 @@ pub(crate) async fn doctor(global: &GlobalArguments, arguments: &DoctorArguments
                 failure.message,
                 "correct it there; `tagpipe config show` lists every setting",
             ));
-            show(&findings, global)?;
-            return Ok(Exit::Usage);
+            return Ok((false, findings));
         }
     };
-    findings.push(settings_finding(&merged));
-    let url = database_url(&merged)?;
+    findings.push(settings_finding(merged));
+    let url = database_url(merged)?;
     let store = check_database(&url, &mut findings).await;
-    findings.push(check_disk(&url, arguments.want_free));
+    findings.push(check_disk(&url, want_free));
     findings.push(check_browser(&config).await);
-    findings.push(if arguments.offline {
+    findings.push(if offline {
         Finding::new("site", Severity::Skipped, "not asked (--offline)", "")
     } else {
         check_site(&config, store.as_ref()).await
     });
     findings.push(check_pace(&config, store.as_ref()).await);
     findings.push(check_clock(store.as_ref()).await);
-    findings.push(check_time_zone(&merged));
+    findings.push(check_time_zone(merged));
     if let Some(store) = store {
         store.close().await;
     }
-    show(&findings, global)?;
-    let failed = findings.iter().any(|finding| finding.result == Severity::Failed);
-    Ok(if failed { Exit::CouldNotRun } else { Exit::Done })
+    Ok((true, findings))
 }
 
 fn show(findings: &[Finding], global: &GlobalArguments) -> Result<(), Failure> {

@@ -8,6 +8,9 @@ use crate::cli::GlobalArguments;
 use crate::exit::Failure;
 use crate::settings::{Merged, database_url, log_format, log_level, parse_time};
 
+/// How far a moment may lie ahead of the database's clock: another machine's "now" is no future.
+const CLOCKS_DIFFER_US: i64 = 60_000_000;
+
 /// The database that the settings name, opened to be looked at: nothing is made or brought up to date.
 pub(super) async fn open(global: &GlobalArguments) -> Result<Store, Failure> {
     let merged = Merged::load(global.config.as_deref(), &global.given())?;
@@ -39,6 +42,15 @@ pub(super) async fn open_to_write(global: &GlobalArguments) -> Result<Store, Fai
         .map_err(|error| Failure::opening(&error))
 }
 
+/// The same, made and brought up to date first if need be: for what stands before the first run.
+pub(super) async fn open_or_make(global: &GlobalArguments) -> Result<Store, Failure> {
+    let merged = Merged::load(global.config.as_deref(), &global.given())?;
+    crate::logging::start_plain(log_level(&merged)?, log_format(&merged)?);
+    Store::open(&database_url(&merged)?, !global.no_migrate)
+        .await
+        .map_err(|error| Failure::opening(&error))
+}
+
 /// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC.
 pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Duration>, Failure> {
     let Some(text) = since else { return Ok(None) };
@@ -51,6 +63,11 @@ pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Dur
         ))
     })?;
     let now_us = store.now_us().await.map_err(|error| Failure::opening(&error))?;
+    if at_us > now_us + CLOCKS_DIFFER_US {
+        return Err(Failure::usage(format!(
+            "`{text}` lies in the future (set by --since); times without an offset are UTC"
+        )));
+    }
     Ok(Some(Duration::from_micros(
         u64::try_from(now_us - at_us).unwrap_or(0),
     )))

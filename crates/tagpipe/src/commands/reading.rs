@@ -36,6 +36,7 @@ impl Reading {
         adopt_site(&mut merged, start).await?;
         let mut config = run_config(&merged)?;
         config.dry_run = crawl.dry_run;
+        config.order = crawl.order;
         config.migrate = !global.no_migrate;
         config.await_database = start != Start::New;
         let display = Display::new(global.quiet);

@@ -9,12 +9,13 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{
-    Budget, Config, FetchMode, Freshness, RunSettings, Verification, generated_runner_id, is_stand_in,
-    stand_in_pace,
+    Budget, Config, FetchMode, Freshness, RunSettings, Timetable, Verification, generated_runner_id,
+    is_stand_in, stand_in_pace,
 };
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
 use tagpipe_store::contract::KeepDocuments;
+use tagpipe_web::{TlsFiles, WebSettings};
 use url::Url;
 
 use super::sources::{Merged, Origin, Sourced};
@@ -37,7 +38,7 @@ const TIME_MAX: Duration = Duration::from_secs(10_000_000_000);
 pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     let profile = profile(merged)?;
     time_zone(merged)?;
-    check_schedule(merged)?;
+    schedule(merged)?;
     seconds(merged, "health_check_interval", 1.0..=86_400.0)?;
     let delay = seconds(merged, "delay", 0.0..=3600.0)?;
     let retry = RetryPolicy {
@@ -382,18 +383,49 @@ pub(crate) fn time_zone(merged: &Merged) -> Result<String, Failure> {
     Ok(name.to_owned())
 }
 
-/// When runs begin by themselves: `None` for never. Used by `tagpipe serve`, checked by everybody.
-fn check_schedule(merged: &Merged) -> Result<(), Failure> {
+/// When runs begin by themselves, as a cron pattern: `None` for never. Used by `tagpipe serve`, checked by everybody.
+pub(crate) fn schedule(merged: &Merged) -> Result<Option<String>, Failure> {
     let text = merged
         .get("schedule")
         .map_or("disabled", |schedule| schedule.text.as_str());
     if text.eq_ignore_ascii_case("disabled") {
-        return Ok(());
+        return Ok(None);
     }
-    text.parse::<croner::Cron>()
-        .map_err(|_| merged.wrong("schedule"))?;
-    Ok(())
+    Timetable::new(text, &time_zone(merged)?).map_err(|_| merged.wrong("schedule"))?;
+    Ok(Some(text.to_owned()))
 }
+
+/// How the service is reached.
+pub(crate) fn web_settings(merged: &Merged, config: &Config) -> Result<WebSettings, Failure> {
+    let text = |key: &str| merged.get(key).map(|value| value.text.as_str());
+    let listen = text("listen").unwrap_or_default();
+    let api_token = text("api_token").map(str::to_owned);
+    let is_token = |token: &String| token.len() >= API_TOKEN_MIN && !token.contains(char::is_whitespace);
+    if api_token.as_ref().is_some_and(|token| !is_token(token)) {
+        return Err(merged.wrong("api_token"));
+    }
+    let tls = match (text("tls_cert"), text("tls_key")) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: PathBuf::from(certificate),
+            key: PathBuf::from(key),
+        }),
+        (None, None) => None,
+        (Some(_), None) => return Err(merged.wrong("tls_key")),
+        (None, Some(_)) => return Err(merged.wrong("tls_cert")),
+    };
+    Ok(WebSettings {
+        listen: listen
+            .replace("localhost:", "127.0.0.1:")
+            .parse()
+            .map_err(|_| merged.wrong("listen"))?,
+        api_token,
+        tls,
+        site: Some(config.profile.origin.clone()),
+    })
+}
+
+/// The shortest token that settings may give: nobody guesses 16 random characters.
+const API_TOKEN_MIN: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use crate::exit::Failure;
 pub(crate) const HANDED_DOWN: &str = "TAGPIPE_HANDED_DOWN";
 
 /// What is the orchestrator's own, or each runner's.
-const NOT_HANDED_DOWN: [&str; 9] = [
+const NOT_HANDED_DOWN: [&str; 14] = [
     "runner_id",
     "max_pages",
     "max_duration",
@@ -28,6 +28,11 @@ const NOT_HANDED_DOWN: [&str; 9] = [
     "runner_path",
     "runner_memory_max",
     "schedule",
+    "timezone",
+    "listen",
+    "api_token",
+    "tls_cert",
+    "tls_key",
 ];
 
 impl Merged {

@@ -30,6 +30,28 @@ const fn known(
 /// What takes a yes or a no.
 pub(crate) const BOOLEAN: &str = "true or false";
 
+/// Settings that one run of the service may have otherwise than another. No path and no address is among them: whoever may
+/// order a run over the network is not to choose files of this machine or the site.
+pub(crate) const RUN_OPTIONS: &[&str] = &[
+    "categories",
+    "year_filter",
+    "set_filter",
+    "card_filter",
+    "start_from",
+    "full",
+    "max_age",
+    "max_pages",
+    "max_duration",
+    "max_rate",
+    "num_runners",
+    "concurrency",
+    "delay",
+    "max_retries",
+    "retry_backoff",
+    "fetch",
+    "keep_documents",
+];
+
 /// All settings.
 pub(crate) const KNOWN: &[Known] = &[
     known(
@@ -143,7 +165,31 @@ pub(crate) const KNOWN: &[Known] = &[
         "schedule",
         Some("PIPELINE_SCHEDULE"),
         Some("disabled"),
-        "`disabled` or five cron fields, e.g. 0 2 * * 0",
+        "`disabled` or cron fields, five or six with seconds, e.g. 0 2 * * 0",
+    ),
+    known(
+        "listen",
+        Some("TAGPIPE_LISTEN"),
+        Some("127.0.0.1:8080"),
+        "an address and a port, e.g. 127.0.0.1:8080 or [::1]:8080",
+    ),
+    known(
+        "api_token",
+        Some("TAGPIPE_API_TOKEN"),
+        None,
+        "at least 16 characters without spaces",
+    ),
+    known(
+        "tls_cert",
+        Some("TAGPIPE_TLS_CERT"),
+        None,
+        "a PEM file, together with tls_key",
+    ),
+    known(
+        "tls_key",
+        Some("TAGPIPE_TLS_KEY"),
+        None,
+        "a PEM file, together with tls_cert",
     ),
     known(
         "timezone",

@@ -11,8 +11,8 @@ mod sources;
 
 pub(crate) use checked::{
     LogFormat, RunnersSettings, database_patience, database_url, log_format, log_level, parse_time,
-    run_config, runners_settings, time_zone,
+    run_config, runners_settings, schedule, time_zone, web_settings,
 };
 pub(crate) use handed_down::HANDED_DOWN;
-pub(crate) use known::KNOWN;
+pub(crate) use known::{KNOWN, RUN_OPTIONS};
 pub(crate) use sources::{Given, Merged, Shown};

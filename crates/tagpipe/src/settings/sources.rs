@@ -27,6 +27,8 @@ pub(crate) enum Origin {
     HandedDown,
     /// By the run that is gone on with.
     Run(RunId),
+    /// By who ordered the run of the service.
+    Order,
     Default,
 }
 
@@ -39,6 +41,7 @@ impl fmt::Display for Origin {
             Origin::File(path, key) => write!(f, "{key} in {}", path.display()),
             Origin::HandedDown => f.write_str("the orchestrator"),
             Origin::Run(run) => write!(f, "run {run}"),
+            Origin::Order => f.write_str("the order"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -151,6 +154,11 @@ impl Merged {
                 origin,
             },
         );
+    }
+
+    /// A setting of one run of the service.
+    pub(crate) fn set_option(&mut self, key: &'static str, text: &str) {
+        self.set(key, text, Origin::Order);
     }
 
     pub(super) fn add_defaults(&mut self) {
@@ -280,15 +288,6 @@ impl Merged {
                 part.origin
             ));
         }
-        let schedule = self.get("schedule");
-        if let Some(Sourced { text, origin }) = schedule
-            && !text.eq_ignore_ascii_case("disabled")
-        {
-            self.notes.push(format!(
-                "the schedule (set by {origin}) is checked, but this version starts nothing by itself; let cron or a systemd \
-                 timer call `tagpipe run`"
-            ));
-        }
     }
 
     /// What looks like a mistake and is none for certain.
@@ -332,7 +331,7 @@ fn is_variable(name: &str) -> bool {
 /// A value fit to be shown.
 fn masked(key: &str, text: &str) -> String {
     match key {
-        "PASSWORD" => "***".to_owned(),
+        "PASSWORD" | "api_token" => "***".to_owned(),
         // What is no address is not shown at all: a password may stand anywhere in it.
         "database_url" => text
             .parse::<DatabaseUrl>()

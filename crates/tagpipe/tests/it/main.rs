@@ -24,6 +24,7 @@ mod pruning;
 mod python_guide;
 mod reparse;
 mod resume;
+mod serve;
 mod settings;
 mod site_input;
 mod tcp_proxy;
