@@ -182,6 +182,15 @@ impl Dialect {
         }
     }
 
+    /// A field of a JSON column as text, null if it is not there. What others have written into a text column of SQLite need
+    /// not be JSON.
+    pub(crate) fn json_field(self, column: &str, field: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("CASE WHEN json_valid({column}) THEN {column} ->> '{field}' END"),
+            Dialect::Postgres => format!("({column} ->> '{field}')"),
+        }
+    }
+
     /// The moment of a row's newest reading: the statement's, and later than the stored one in any case. A clock of
     /// milliseconds can tell two readings the same time, and a corrected clock an earlier one; then comparing
     /// `first_seen_at` and `changed_at` with it would call an old row new.

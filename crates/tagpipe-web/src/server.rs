@@ -92,7 +92,6 @@ pub struct Served {
 }
 
 /// Everything that answers requests.
-#[must_use]
 pub fn router(app: &Arc<App>) -> Router {
     let compressed = SizeAbove::new(1024).and(NotForContentType::new("text/event-stream"));
     Router::new()

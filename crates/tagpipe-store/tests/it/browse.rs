@@ -680,7 +680,7 @@ async fn a_reading_that_changes_no_name_leaves_the_index_alone(mut crawl: Crawl)
 
 async fn a_card_shows_its_certificates_in_the_order_of_the_leaderboard(crawl: Crawl) {
     crawl.read_down_to(vec![card("1", &[("9", 30)])]).await;
-    let ranks = |index: u64| (index % 7 != 0).then_some(index % 11 + 1);
+    let ranks = |index: u64| (!index.is_multiple_of(7)).then_some(index % 11 + 1);
     let rows: Vec<GradeRow> = (0..30)
         .map(|index| GradeRow {
             rank: ranks(index),

@@ -373,7 +373,7 @@ async fn progress(app: &App, run: RunId) -> Option<Vec<Frame>> {
     if is_over {
         frames.push(Frame {
             name: "ended".to_owned(),
-            data: status.run.state.clone(),
+            data: status.run.state,
         });
     }
     Some(frames)
