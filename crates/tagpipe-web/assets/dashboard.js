@@ -133,6 +133,8 @@
   // Charts
 
   const number = new Intl.NumberFormat();
+  // Pages and copies are not divided.
+  const WHOLE_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
   const COLOURS = ["--bar-done", "--info", "--warn", "--text-quiet", "--bad"];
 
   function drawCharts() {
@@ -176,8 +178,12 @@
       width: place.clientWidth,
       height: height(place),
       cursor: { points: { size: 7 } },
-      scales: { y: { range: (_, least, most) => [Math.min(0, least), Math.max(1, most * 1.08)] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => number.format(tick)) }],
+      scales: {
+        // A single moment has no span of its own: a day around it.
+        x: { range: (_, least, most) => (most > least ? [least, most] : [least - 43_200, most + 43_200]) },
+        y: { range: (_, least, most) => [Math.min(0, least), Math.max(1, most * 1.08)] },
+      },
+      axes: [axis, { ...axis, size: 56, incrs: WHOLE_STEPS, values: (_, ticks) => ticks.map((tick) => number.format(tick)) }],
       series: [
         { label: "Time", value: (_, at) => (at == null ? "–" : moment.format(new Date(at * 1000))) },
         ...data.series.map((one, index) => ({

@@ -192,10 +192,10 @@ fn chart(points: &[PopulationPoint]) -> Json {
         .collect();
     let mut shown: Vec<&PopulationPoint> = points.iter().collect();
     if let Some(last) = points.last() {
-        // To the hour, so that the answer can be kept.
-        let hour = Timestamp::now().as_second() / 3_600 * 3_600;
-        if times.last().is_some_and(|time| *time < hour) {
-            times.push(hour);
+        // To ten minutes, so that the answer can be kept.
+        let now = Timestamp::now().as_second() / 600 * 600;
+        if times.last().is_some_and(|time| *time < now) {
+            times.push(now);
             shown.push(last);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tagpipe_engine::{RunStatus, Status, Timetable, status};
+use tagpipe_engine::{RunStatus, Timetable, run_status};
 use tagpipe_store::audit::{AuditKind, AuditLevel};
 use tagpipe_store::audit_query::AuditFilter;
 use tagpipe_store::{Store, StoreError};
@@ -78,10 +78,13 @@ pub(crate) async fn view(app: &App, identity: &Identity, form: RunForm) -> Resul
 
 /// What runs now, and what waits.
 pub(crate) async fn now(store: &Store, can_cancel: bool) -> Result<Now, StoreError> {
-    let Status { running, .. } = status(store).await?;
+    let under_way = store.runs_under_way().await?.first().map(|run| run.id);
+    let running = match under_way {
+        Some(run) => run_status(store, run).await?,
+        None => None,
+    };
     let orders = store.open_orders().await?;
     let waiting = orders.iter().filter(|order| order.run.is_none());
-    let under_way = running.first().map(|status| status.run.id);
     let waiting = waiting.map(|order| WaitingOrder {
         id: order.id,
         what: what_of_options(&order.options),
@@ -102,7 +105,7 @@ pub(crate) async fn now(store: &Store, can_cancel: bool) -> Result<Now, StoreErr
         waiting,
         next: planned(store).await?.first().map(|first| first.at),
         can_cancel,
-        run: running.first().map(running_run),
+        run: running.as_ref().map(running_run),
     })
 }
 
