@@ -1,7 +1,7 @@
 //! What must hold of a database: each thing that can be wrong is planted alone, and found by name.
 
 use tagpipe_core::lifecycle::RunState;
-use tagpipe_core::model::PageRows;
+use tagpipe_core::model::{CategoryRow, PageRows, SetRow, YearRow};
 use tagpipe_store::audit::AuditOrigin;
 use tagpipe_store::{Checked, RunEnding};
 
@@ -11,6 +11,7 @@ on_both_engines! {
     what_was_read_holds_together,
     each_wrong_thing_is_found_and_named,
     what_is_due_is_not_wrong,
+    sets_that_were_left_behind_say_nothing_of_their_year,
     all_findings_are_counted_and_some_named,
 }
 
@@ -293,6 +294,48 @@ async fn what_is_due_is_not_wrong(mut crawl: Crawl) {
     let found = wrong(&crawl).await;
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].check, "card_sums");
+}
+
+/// Reads what stands above the cards: one year with so many of them, one set with so many copies.
+async fn read_above_the_cards(crawl: &Crawl, items: u64, copies: u64) {
+    crawl.add(&[categories_page()]).await;
+    let name = "Baseball".into();
+    crawl
+        .read(PageRows::Categories(vec![CategoryRow { name }]))
+        .await;
+    let year = YearRow {
+        year: "1989".into(),
+        sets: 1,
+        items,
+        graded: copies,
+    };
+    crawl.read(PageRows::Years(vec![year])).await;
+    let set = SetRow {
+        brand: "Donruss".into(),
+        name: String::new(),
+        counts: counts(&[("9", copies)]),
+        total: copies,
+    };
+    crawl.read(PageRows::Sets(vec![set])).await;
+}
+
+/// A filter or a budget leaves the page of a set unread: its cards are those of before, whether its row shows it or only
+/// the one of its year.
+async fn sets_that_were_left_behind_say_nothing_of_their_year(mut crawl: Crawl) {
+    read_all(&crawl).await;
+    crawl.next_run().await;
+    read_above_the_cards(&crawl, 3, 4).await;
+    assert_eq!(wrong(&crawl).await, []);
+    crawl.next_run().await;
+    read_above_the_cards(&crawl, 3, 5).await;
+    assert_eq!(wrong(&crawl).await, []);
+    crawl
+        .read(PageRows::Cards(vec![card("1", &[("9", 3)]), card("2", &[("9", 2)])]))
+        .await;
+    let found = wrong(&crawl).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].check, "year_sums");
+    assert_eq!(found[0].examples[0].what, "cards: 3 promised, 2 stored");
 }
 
 async fn all_findings_are_counted_and_some_named(crawl: Crawl) {
