@@ -1,6 +1,7 @@
 //! Grades stand on the scale of the profile that read them.
 
 use super::Check;
+use super::json::populations;
 use super::place::Subject;
 use crate::dialect::Dialect;
 
@@ -15,9 +16,9 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "grades_of_populations",
-        holds: "a population is counted by grades of the scale, and no count is below zero",
+        holds: "a population is counted by grades of the scale",
         advice: ADVICE,
-        sql: populations,
+        sql: of_populations,
     },
 ];
 
@@ -33,20 +34,16 @@ fn certificates(_: Dialect) -> String {
     )
 }
 
-fn populations(_: Dialect) -> String {
-    let of = |subject: Subject, view: &str, id: &str| {
+fn of_populations(dialect: Dialect) -> String {
+    let of = |subject: Subject| {
         let findings = format!(
-            "SELECT {id} AS subject_id, grade_code, copies FROM {view} \
-             WHERE copies < 0 OR grade_code NOT IN (SELECT code FROM grade_scale)"
+            "SELECT * FROM ({}) AS population WHERE grade_code NOT IN (SELECT code FROM grade_scale)",
+            populations(dialect, subject)
         );
         subject.named(
             &findings,
             "CAST(found.copies AS text) || ' copies at grade ' || found.grade_code",
         )
     };
-    format!(
-        "{} UNION ALL {}",
-        of(Subject::Set, "set_population", "set_id"),
-        of(Subject::Card, "card_population", "card_id")
-    )
+    format!("{} UNION ALL {}", of(Subject::Set), of(Subject::Card))
 }

@@ -1,6 +1,7 @@
 //! What is stored is the last that was observed, and what has left the site took along what was below it.
 
 use super::Check;
+use super::json::is_population_of;
 use super::place::Subject;
 use crate::dialect::Dialect;
 
@@ -32,7 +33,10 @@ fn last_observed(dialect: Dialect) -> String {
                       (PARTITION BY subject_id ORDER BY observed_at DESC, id DESC) AS place \
                   FROM population_history WHERE subject = '{name}') AS last \
                  ON last.subject_id = row_.id AND last.place = 1 \
-             WHERE row_.vanished_at IS NULL AND (last.total IS NULL OR last.total <> row_.total OR NOT ({same}))",
+             WHERE row_.vanished_at IS NULL AND (last.total IS NULL OR last.total <> row_.total \
+                 OR CASE WHEN {is_known} AND {was_known} THEN NOT ({same}) ELSE false END)",
+            is_known = is_population_of(dialect, "row_.counts"),
+            was_known = is_population_of(dialect, "last.counts"),
             name = subject.name(),
         );
         subject.named(

@@ -18,6 +18,7 @@ mod certificates;
 mod grades;
 mod history;
 mod integrity;
+mod json;
 mod orphans;
 mod place;
 mod promised;
@@ -60,6 +61,7 @@ pub(crate) struct Check {
 /// All checks, in the order in which they are told: from the file up to what it says.
 const CHECKS: &[&[Check]] = &[
     integrity::CHECKS,
+    json::CHECKS,
     orphans::CHECKS,
     runs::CHECKS,
     sums::CHECKS,

@@ -73,8 +73,10 @@ pub(super) async fn summaries(
     let mut runs = BTreeMap::new();
     for row in snapshot.query_all_raw(dialect.statement(sql, [])).await? {
         let (run, summary): (RunId, String) = (row.try_get("", "id")?, row.try_get("", "summary")?);
-        let summary = serde_json::from_str(&summary)
-            .map_err(|error| StoreError::Bug(format!("runs.summary of run {run} is damaged: {error}")))?;
+        // What is no JSON is a finding of its own.
+        let Ok(summary) = serde_json::from_str(&summary) else {
+            continue;
+        };
         let counts = FrontierCounts::default();
         runs.insert(run, EndedRun { run, summary, counts });
     }

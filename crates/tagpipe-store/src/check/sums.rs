@@ -1,6 +1,7 @@
 //! The sums of the whole stored catalogue, level by level, whichever run has read it.
 
 use super::Check;
+use super::json::{is_population_of, populations};
 use super::place::Subject;
 use crate::dialect::Dialect;
 
@@ -120,12 +121,17 @@ fn set_sums(dialect: Dialect) -> String {
          UNION ALL SELECT sets.id, sets.changed_at, 'copies at grade ' || counted.grade_code, counted.expected, \
              counted.found \
          FROM sets JOIN (SELECT set_id, grade_code, {expected} AS expected, {found} AS found FROM ( \
-             SELECT set_id, grade_code, copies AS expected, 0 AS found FROM set_population \
-             UNION ALL SELECT cards.set_id, grade_code, 0, copies FROM card_population \
-                 JOIN cards ON cards.id = card_population.card_id \
+             SELECT promised.subject_id AS set_id, grade_code, copies AS expected, 0 AS found FROM ({of_sets}) AS promised \
+             UNION ALL SELECT cards.set_id, grade_code, 0, copies FROM ({of_cards}) AS stored \
+                 JOIN cards ON cards.id = stored.subject_id \
                  JOIN ({readings}) AS page ON page.subject_id = cards.set_id AND {living} \
          ) AS counts GROUP BY set_id, grade_code) AS counted ON counted.set_id = sets.id \
-         WHERE counted.expected <> counted.found",
+         WHERE counted.expected <> counted.found AND {is_known} AND NOT EXISTS (SELECT 1 FROM cards \
+             WHERE cards.set_id = sets.id AND cards.vanished_at IS NULL AND NOT ({is_known_of_card}))",
+        of_sets = populations(dialect, Subject::Set),
+        of_cards = populations(dialect, Subject::Card),
+        is_known = is_population_of(dialect, "sets.counts"),
+        is_known_of_card = is_population_of(dialect, "cards.counts"),
         living = living("cards", "page.read_at"),
         readings = readings(3),
         copies = dialect.sum("cards.total"),
@@ -144,10 +150,13 @@ fn card_sums(dialect: Dialect) -> String {
          UNION ALL SELECT cards.id, cards.changed_at, 'certificates at grade ' || counted.grade_code, \
              counted.expected, counted.found \
          FROM cards JOIN (SELECT card_id, grade_code, {expected} AS expected, {found} AS found FROM ( \
-             SELECT card_id, grade_code, copies AS expected, 0 AS found FROM card_population \
+             SELECT promised.subject_id AS card_id, grade_code, copies AS expected, 0 AS found \
+                 FROM ({of_cards}) AS promised \
              UNION ALL SELECT card_id, grade_code, 0, 1 FROM grade_rows WHERE vanished_at IS NULL \
          ) AS counts GROUP BY card_id, grade_code HAVING {expected} <> {found}) AS counted \
-             ON counted.card_id = cards.id",
+             ON counted.card_id = cards.id WHERE {is_known}",
+        of_cards = populations(dialect, Subject::Card),
+        is_known = is_population_of(dialect, "cards.counts"),
         expected = dialect.sum("expected"),
         found = dialect.sum("found"),
     );
@@ -155,11 +164,13 @@ fn card_sums(dialect: Dialect) -> String {
 }
 
 fn row_sums(dialect: Dialect) -> String {
-    let of = |subject: Subject, table: &str, view: &str, id: &str| {
+    let of = |subject: Subject, table: &str| {
         let findings = format!(
             "SELECT {table}.id AS subject_id, {table}.total, {sum} AS of_grades \
-             FROM {table} LEFT JOIN {view} AS population ON population.{id} = {table}.id \
-             WHERE {table}.vanished_at IS NULL GROUP BY {table}.id HAVING {table}.total <> {sum}",
+             FROM {table} LEFT JOIN ({populations}) AS population ON population.subject_id = {table}.id \
+             WHERE {table}.vanished_at IS NULL AND {is_known} GROUP BY {table}.id HAVING {table}.total <> {sum}",
+            populations = populations(dialect, subject),
+            is_known = is_population_of(dialect, &format!("{table}.counts")),
             sum = dialect.sum("population.copies"),
         );
         subject.named(
@@ -169,8 +180,8 @@ fn row_sums(dialect: Dialect) -> String {
     };
     format!(
         "{} UNION ALL {}",
-        of(Subject::Set, "sets", "set_population", "set_id"),
-        of(Subject::Card, "cards", "card_population", "card_id")
+        of(Subject::Set, "sets"),
+        of(Subject::Card, "cards")
     )
 }
 

@@ -3,6 +3,7 @@
 use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::{CategoryRow, PageRows, SetRow, YearRow};
 use tagpipe_store::audit::AuditOrigin;
+use tagpipe_store::testing::TestDatabase;
 use tagpipe_store::{Checked, RunEnding};
 
 use crate::harness::*;
@@ -13,6 +14,14 @@ on_both_engines! {
     what_is_due_is_not_wrong,
     sets_that_were_left_behind_say_nothing_of_their_year,
     all_findings_are_counted_and_some_named,
+}
+
+mod sqlite_alone {
+    /// PostgreSQL takes no such text.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_no_json_is_found_and_named() {
+        super::what_is_no_json_is_found_and_named().await;
+    }
 }
 
 /// Certificates of one card in the order of their rank.
@@ -114,6 +123,32 @@ const PLANTS: &[Plant] = &[
                 "Baseball 1989 Donruss: its row says 5 copies, its history 4",
             ),
         ],
+    ),
+    // Populations that are JSON, and no counts.
+    (
+        "UPDATE cards SET counts = '[3]' WHERE number = '1'",
+        "UPDATE cards SET counts = '{\"9\":3}' WHERE number = '1'",
+        &[("json", "#1 Player 1: counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE cards SET counts = '{\"9\": \"3\"}' WHERE number = '1'",
+        "UPDATE cards SET counts = '{\"9\":3}' WHERE number = '1'",
+        &[("json", "#1 Player 1: counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE cards SET counts = '{\"9\": 4, \"8\": -1}' WHERE number = '1'",
+        "UPDATE cards SET counts = '{\"9\":3}' WHERE number = '1'",
+        &[("json", "#1 Player 1: counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE sets SET counts = '{\"9\": 4.5}'",
+        "UPDATE sets SET counts = '{\"9\":4}'",
+        &[("json", "Donruss : counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE sets SET counts = '{\"9\": 99999999999999999999}'",
+        "UPDATE sets SET counts = '{\"9\":4}'",
+        &[("json", "Donruss : counts is no JSON object of whole numbers")],
     ),
     // A row that was dropped, in the middle and at the end.
     (
@@ -260,9 +295,54 @@ const PLANTS: &[Plant] = &[
 
 async fn each_wrong_thing_is_found_and_named(crawl: Crawl) {
     read_all(&crawl).await;
-    for (planted, undone, expected) in PLANTS {
+    find_each(&crawl, PLANTS).await;
+}
+
+/// Texts where JSON should be: nothing else is said of these rows.
+const NO_JSON: &[Plant] = &[
+    (
+        "UPDATE cards SET counts = 'nope' WHERE number = '1'",
+        "UPDATE cards SET counts = '{\"9\":3}' WHERE number = '1'",
+        &[("json", "#1 Player 1: counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE sets SET counts = '{\"9\": 4'",
+        "UPDATE sets SET counts = '{\"9\":4}'",
+        &[("json", "Donruss : counts is no JSON object of whole numbers")],
+    ),
+    (
+        "UPDATE population_history SET counts = '' WHERE subject = 'set'",
+        "UPDATE population_history SET counts = '{\"9\":4}' WHERE subject = 'set'",
+        &[("json", "history of set 1, entry 1: counts is no JSON object")],
+    ),
+    (
+        "UPDATE runs SET config = 'nope'",
+        "UPDATE runs SET config = '{}'",
+        &[("json", "run 1: config is no JSON object")],
+    ),
+    (
+        "CREATE TABLE saved AS SELECT summary FROM runs; UPDATE runs SET summary = 'nope'",
+        "UPDATE runs SET summary = (SELECT summary FROM saved); DROP TABLE saved",
+        &[("json", "run 1: summary is no JSON object")],
+    ),
+    (
+        "UPDATE frontier SET identity = 'nope' WHERE level = 0",
+        "UPDATE frontier SET identity = '{}' WHERE level = 0",
+        &[("json", "categories of run 1: identity is no JSON object")],
+    ),
+];
+
+async fn what_is_no_json_is_found_and_named() {
+    let crawl = Crawl::on(TestDatabase::sqlite()).await;
+    read_all(&crawl).await;
+    find_each(&crawl, NO_JSON).await;
+}
+
+/// Plants each of these alone, sees that it is found by these checks and no other, and undoes it.
+async fn find_each(crawl: &Crawl, plants: &[Plant]) {
+    for (planted, undone, expected) in plants {
         crawl.sql(planted).await;
-        let found = wrong(&crawl).await;
+        let found = wrong(crawl).await;
         let names: Vec<_> = found.iter().map(|check| check.check).collect();
         let expected_names: Vec<_> = expected.iter().map(|(check, _)| *check).collect();
         let mut sorted = expected_names.clone();
@@ -278,7 +358,7 @@ async fn each_wrong_thing_is_found_and_named(crawl: Crawl) {
             );
         }
         crawl.sql(undone).await;
-        assert_eq!(wrong(&crawl).await, [], "{undone}");
+        assert_eq!(wrong(crawl).await, [], "{undone}");
     }
 }
 
@@ -300,9 +380,7 @@ async fn what_is_due_is_not_wrong(mut crawl: Crawl) {
 async fn read_above_the_cards(crawl: &Crawl, items: u64, copies: u64) {
     crawl.add(&[categories_page()]).await;
     let name = "Baseball".into();
-    crawl
-        .read(PageRows::Categories(vec![CategoryRow { name }]))
-        .await;
+    crawl.read(PageRows::Categories(vec![CategoryRow { name }])).await;
     let year = YearRow {
         year: "1989".into(),
         sets: 1,
@@ -330,7 +408,10 @@ async fn sets_that_were_left_behind_say_nothing_of_their_year(mut crawl: Crawl) 
     read_above_the_cards(&crawl, 3, 5).await;
     assert_eq!(wrong(&crawl).await, []);
     crawl
-        .read(PageRows::Cards(vec![card("1", &[("9", 3)]), card("2", &[("9", 2)])]))
+        .read(PageRows::Cards(vec![
+            card("1", &[("9", 3)]),
+            card("2", &[("9", 2)]),
+        ]))
         .await;
     let found = wrong(&crawl).await;
     assert_eq!(found.len(), 1, "{found:#?}");
