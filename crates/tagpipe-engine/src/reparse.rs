@@ -372,7 +372,7 @@ impl Rules {
     /// Reads the documents of a page again and says what that comes to. There is nothing to wait for: what a run believes
     /// only after it has asked again is believed at once, because the run has asked.
     fn reread(&self, page: KeptPage) -> Reread {
-        let lease = lease_of(&page);
+        let lease = self.lease_of(&page);
         let (outcome, collected, shown) = self.collect_kept(&lease, &page);
         let ending = match &outcome {
             Outcome::Complete | Outcome::Incomplete { .. } | Outcome::Empty => {
@@ -407,6 +407,28 @@ impl Rules {
         ending
     }
 
+    /// What the extraction wants to know of a page; nobody holds a lease on it. The documents are judged by the address
+    /// they were read from, whatever the row above them is called by now.
+    fn lease_of(&self, page: &KeptPage) -> Lease {
+        let read_from = page.documents.first().map_or("", |first| first.url.as_str());
+        Lease {
+            page_id: 0,
+            token: String::new(),
+            kind: page.kind,
+            key: page.key(),
+            identity: self
+                .profile
+                .identity_when_read(page.kind, &page.identity, read_from),
+            url: page.url.clone(),
+            subject_id: page.subject_id,
+            expected: page.expected,
+            attempt: 1,
+            history: PageHistory::default(),
+            verifications: 0,
+            audited: false,
+        }
+    }
+
     /// What the documents of a page give together, and how many rows each.
     fn collect_kept(&self, lease: &Lease, page: &KeptPage) -> (Outcome, Option<Collected>, Vec<usize>) {
         let mut collected = Collected::new(lease.kind);
@@ -436,23 +458,5 @@ impl Rules {
         }
         let outcome = judge(&collected.reading, lease.expected);
         (outcome, Some(collected), shown)
-    }
-}
-
-/// What the extraction wants to know of a page; nobody holds a lease on it.
-fn lease_of(page: &KeptPage) -> Lease {
-    Lease {
-        page_id: 0,
-        token: String::new(),
-        kind: page.kind,
-        key: page.key(),
-        identity: page.identity.clone(),
-        url: page.url.clone(),
-        subject_id: page.subject_id,
-        expected: page.expected,
-        attempt: 1,
-        history: PageHistory::default(),
-        verifications: 0,
-        audited: false,
     }
 }

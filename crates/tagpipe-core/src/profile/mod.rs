@@ -29,7 +29,7 @@ pub(crate) use screens::{PagerRules, Screen, Screens, TableRules};
 pub use screens::{PagerSource, ScreenSource};
 
 use crate::extract::DOCUMENT_MAX_BYTES;
-use crate::model::{Identity, PageKind};
+use crate::model::{Identity, PageKind, fold_name};
 use error::Source;
 use raw::{RawBrowser, RawFormat, RawHttp, RawPace, RawProfile, RawSite};
 
@@ -202,6 +202,26 @@ impl SiteProfile {
     #[must_use]
     pub fn identity_from_href(&self, kind: PageKind, href: &str) -> Option<Identity> {
         self.level(kind).address.read(&self.path_and_query(href)?)
+    }
+
+    /// The identity that the page of `kind` had when it was read from `url`, path and query: `now`, with what the address
+    /// says of its parts. A row may have been renamed since, and the links of the page lead by the old name.
+    #[must_use]
+    pub fn identity_when_read(&self, kind: PageKind, now: &Identity, url: &str) -> Identity {
+        let mut identity = now.clone();
+        let Some(then) = self.identity_from_href(kind, url) else {
+            return identity;
+        };
+        for part in self.level(kind).address.parts() {
+            let Some((one, other)) = identity.part_mut(part).zip(then.part(part)) else {
+                continue;
+            };
+            // Of a category the spelling that is shown is kept, which addresses need not have.
+            if fold_name(one) != fold_name(other) || part != "category" {
+                other.clone_into(one);
+            }
+        }
+        identity
     }
 
     /// As [`SiteProfile::identity_from_href`], with the page's address where the clean identity would lead

@@ -38,6 +38,30 @@ fn links_of_other_sites_lead_nowhere() {
 }
 
 #[test]
+fn a_page_is_known_by_the_name_it_was_read_by() {
+    let profile = SiteProfile::builtin();
+    let then = Identity {
+        category: "Pokémon".into(),
+        year: "1999".into(),
+        brand: "Wizards".into(),
+        set: "Base Set".into(),
+        name: "Old / Name".into(),
+        number: "4/102".into(),
+        variation: "Holo".into(),
+    };
+    let url = profile.page_url(PageKind::GradeRows, &then).expect("an address");
+    let now = Identity {
+        name: "New Name".into(),
+        ..then.clone()
+    };
+    let read = |url: &str| profile.identity_when_read(PageKind::GradeRows, &now, url);
+    assert_eq!(read(&url), then);
+    assert_eq!(read("/pop-report"), now);
+    let spelled = url.replace("Pok%C3%A9mon", "pokemon");
+    assert_eq!(read(&spelled), then);
+}
+
+#[test]
 fn another_origin_has_its_own_links() {
     let demo = SiteProfile::builtin().with_origin("http://127.0.0.1:8089".parse().expect("a URL"));
     assert!(

@@ -471,6 +471,40 @@ async fn a_certificate_tells_where_it_was_read() {
     );
 }
 
+/// A pager's link leads by the name that the card had when it was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_several_documents_is_reparsed_under_the_name_it_had() {
+    let rig = Rig::new(DemoConfig {
+        pages: 300,
+        seed: 41,
+        churn: 0.05,
+        ..DemoConfig::default()
+    })
+    .await;
+    for epoch in 0..3 {
+        rig.site.update(|config| {
+            config.epoch = epoch;
+            config.upheaval = f64::from(epoch.min(1)) * 0.1;
+        });
+        rig.run(&[]).await.summary(0);
+    }
+    let renamed = "SELECT count(*) AS line FROM documents JOIN cards ON cards.id = documents.subject_id \
+                   WHERE documents.level = 4 AND part = 2 AND superseded_at IS NULL AND vanished_at IS NULL \
+                       AND replace(page_key, name, '') = page_key";
+    assert!(numbers(&rig, renamed).await[0] > 0, "such a card was renamed");
+    let before = dump(&rig, &CATALOGUE).await;
+    let report = report(&reparse(&rig, &[]).await, 0);
+    assert_eq!(
+        (&report["failed"], &report["discrepancies"]),
+        (&0.into(), &0.into())
+    );
+    for table in CATALOGUE {
+        assert_eq!(dump(&rig, &[table]).await[table], before[table], "{table}");
+    }
+    let unreadable = "SELECT count(*) AS line FROM discrepancies WHERE subject = 'page'";
+    assert_eq!(numbers(&rig, unreadable).await, [0]);
+}
+
 /// What has left the site stays away when the pages it once had are read again.
 async fn what_has_vanished_stays_away(engine: Engine) {
     let rig = rig(engine, 300).await;
