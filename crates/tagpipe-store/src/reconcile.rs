@@ -165,6 +165,18 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+/// All sums that run `$1` can compare: `subject`, `subject_id`, `what`, `expected`, `found`.
+pub(crate) fn compared_sums(dialect: Dialect) -> String {
+    let each = CHECKS.iter().map(|check| {
+        format!(
+            "SELECT '{}' AS subject, subject_id, what, expected, found FROM ({}) AS compared",
+            check.subject,
+            check.render(dialect)
+        )
+    });
+    each.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
 impl Store {
     /// Compares all sums of `run` and returns those that disagree, at most `limit` of each kind.
     ///

@@ -25,7 +25,7 @@ use crate::contract::{Committed, Ending, Finish, Lease, ReadCost, ReadDocuments,
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::documents::{KeptDocument, NO_JSON_NULL, kept_document, row_keys};
 use crate::error::StoreError;
-use crate::reconcile::{Discrepancy, record_discrepancies};
+use crate::reconcile::{Discrepancy, compared_sums, record_discrepancies};
 use crate::subjects::{source, stored_subject};
 
 mod dating;
@@ -286,14 +286,12 @@ impl Store {
     pub async fn end_replay(&self, run: RunId, ending: &ReplayEnding<'_>) -> Result<(), StoreError> {
         let dialect = self.dialect;
         let transaction = self.begin().await?;
-        let resolve = format!(
-            "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND run_id < $1 \
-             AND page_key IN (SELECT page_key FROM frontier WHERE run_id = $1 AND state = 'completed')",
-            now = dialect.now()
-        );
-        transaction
-            .execute_raw(dialect.statement(resolve, [run.into()]))
-            .await?;
+        // One that was interrupted has compared nothing.
+        if ending.state != RunState::Interrupted {
+            transaction
+                .execute_raw(dialect.statement(resolve_agreed(dialect), [run.into()]))
+                .await?;
+        }
         record_discrepancies(&transaction, dialect, run, ending.disagreements).await?;
         if ending.doubts {
             doubt(&transaction, dialect, run).await?;
@@ -326,6 +324,31 @@ async fn rehearsed_run(transaction: &DatabaseTransaction, dialect: Dialect) -> R
     Ok(row
         .ok_or_else(|| StoreError::Bug("an insert returned no id".into()))?
         .try_get("", "id")?)
+}
+
+/// Resolves earlier discrepancies where run `$1` has compared the same and found that it agrees: sums of pages whose
+/// documents it has read, those below included; cells that it could read; certificates that nobody has any more. A grade
+/// that is not promised any more is not compared, and agrees where all other sums of its row do. That a certificate is on
+/// two cards only the site can take back: the row of the newer page hides what the older one lists.
+fn resolve_agreed(dialect: Dialect) -> String {
+    format!(
+        "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND run_id < $1 AND ( \
+             (subject, subject_id, what) IN \
+                 (SELECT subject, subject_id, what FROM ({compared}) AS sums WHERE expected = found) \
+             OR (what LIKE '% at grade %' AND (subject, subject_id) IN \
+                 (SELECT subject, subject_id FROM ({compared}) AS sums GROUP BY subject, subject_id \
+                  HAVING count(CASE WHEN expected <> found THEN 1 END) = 0)) \
+             OR (subject = 'page' \
+                 AND page_key IN (SELECT page_key FROM frontier WHERE run_id = $1 AND state = 'completed') \
+                 AND NOT EXISTS (SELECT 1 FROM discrepancies AS again WHERE again.run_id = $1 \
+                     AND again.page_key = discrepancies.page_key AND again.what = discrepancies.what)) \
+             OR (what LIKE 'certificate %' AND subject_id IN \
+                     (SELECT subject_id FROM frontier WHERE run_id = $1 AND level = 4 AND state = 'completed') \
+                 AND NOT EXISTS (SELECT 1 FROM grade_rows WHERE vanished_at IS NULL \
+                     AND cert_number = substr(discrepancies.what, length('certificate ') + 1))))",
+        now = dialect.now(),
+        compared = compared_sums(dialect),
+    )
 }
 
 /// Has the pages behind this run's disagreements read from the site: the one with the rows, and the one with what was

@@ -471,6 +471,59 @@ async fn a_certificate_tells_where_it_was_read() {
     );
 }
 
+/// Only what was compared and agrees is resolved.
+async fn what_was_not_compared_stays_in_dispute(engine: Engine) {
+    let rig = rig(engine, 120).await;
+    rig.run(&[]).await.summary(0);
+    let dispute = |subject: &str, id: &str, what: &str| {
+        format!(
+            "INSERT INTO discrepancies (subject, subject_id, page_key, what, expected, expected_by, found, run_id, \
+                 created_at) SELECT '{subject}', {id}, 'x', '{what}', '2', 'a page', '1', id, started_at FROM runs"
+        )
+    };
+    // The document of one set is not kept, so nobody can say how many cards its year has.
+    let lost = "(SELECT min(id) FROM sets)";
+    let store = rig.open().await;
+    for sql in [
+        format!("DELETE FROM documents WHERE level = 3 AND subject_id = {lost}"),
+        dispute("set", lost, "copies"),
+        dispute("set", lost, "copies at grade 9"),
+        dispute(
+            "year",
+            &format!("(SELECT year_id FROM sets WHERE id = {lost})"),
+            "cards",
+        ),
+        dispute("set", "(SELECT max(id) FROM sets)", "copies"),
+        dispute("set", "(SELECT max(id) FROM sets)", "copies at grade nobody has"),
+        dispute("year", "(SELECT min(id) FROM years)", "sets"),
+        dispute("card", "(SELECT min(id) FROM cards)", "certificate none"),
+        dispute(
+            "card",
+            "(SELECT card_id FROM grade_rows ORDER BY id LIMIT 1)",
+            "certificate still",
+        ),
+        "UPDATE discrepancies SET what = 'certificate ' || (SELECT cert_number FROM grade_rows ORDER BY id LIMIT 1) \
+         WHERE what = 'certificate still'"
+            .to_owned(),
+    ] {
+        store.connection().execute_unprepared(&sql).await.expect("planted");
+    }
+    store.close().await;
+    report(&reparse(&rig, &[]).await, 0);
+    let open = "SELECT id AS line FROM discrepancies WHERE resolved_at IS NULL ORDER BY id";
+    assert_eq!(numbers(&rig, open).await, [1, 2, 3, 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_leaves_in_dispute_what_a_reparse_has_not_compared() {
+    what_was_not_compared_stays_in_dispute(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_leaves_in_dispute_what_a_reparse_has_not_compared() {
+    what_was_not_compared_stays_in_dispute(Engine::Postgres).await;
+}
+
 /// A pager's link leads by the name that the card had when it was read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_several_documents_is_reparsed_under_the_name_it_had() {
