@@ -15,6 +15,7 @@ use crate::dialect::Dialect;
 use crate::error::StoreError;
 
 mod certificates;
+mod documents;
 mod grades;
 mod history;
 mod integrity;
@@ -69,6 +70,7 @@ const CHECKS: &[&[Check]] = &[
     grades::CHECKS,
     ranks::CHECKS,
     history::CHECKS,
+    documents::CHECKS,
     promised::CHECKS,
 ];
 

@@ -13,6 +13,12 @@ pub(super) const CHECKS: &[Check] = &[
         sql: |_| places("rank", "count(rank)", &OF_CARD),
     },
     Check {
+        name: "rank_order",
+        holds: "no certificate is ranked above one of a better grade",
+        advice: "grades or ranks of two certificates were exchanged: `tagpipe reparse` writes them as they were read",
+        sql: |_| order(),
+    },
+    Check {
         name: "ranks_by_grade",
         holds: "the ranks within a grade have no holes and no doubles",
         advice: ADVICE,
@@ -32,6 +38,22 @@ pub(super) const CHECKS: &[Check] = &[
         sql: |_| places("chron_by_grade", "count(*)", &OF_GRADE),
     },
 ];
+
+/// Ranks follow the grade, then the score; scores are not shown by all, so that only grades can be compared. A certificate
+/// without a grade of the scale, or without a rank, is passed over.
+fn order() -> String {
+    Subject::Card.named(
+        "SELECT * FROM (SELECT card_id AS subject_id, cert_number, rank, grade_code, scale.position, \
+             lag(rank) OVER by_rank AS rank_above, lag(grade_code) OVER by_rank AS grade_above, \
+             lag(scale.position) OVER by_rank AS position_above \
+         FROM grade_rows JOIN grade_scale AS scale ON scale.code = grade_rows.grade_code \
+         WHERE vanished_at IS NULL AND rank IS NOT NULL \
+         WINDOW by_rank AS (PARTITION BY card_id ORDER BY rank, grade_rows.id)) AS ranked \
+         WHERE rank_above < rank AND position_above < position",
+        "'certificate ' || found.cert_number || ' has grade ' || found.grade_code || ' on rank ' || \
+         CAST(found.rank AS text) || ', below grade ' || found.grade_above",
+    )
+}
 
 /// What places are counted within: columns beside the card, how two rows are seen to share them, and what a finding adds.
 struct Group {
