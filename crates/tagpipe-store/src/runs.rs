@@ -213,6 +213,18 @@ impl Store {
         self.one_run("ORDER BY id DESC LIMIT 1", None).await
     }
 
+    /// The newest runs that have asked the site, newest first, at most `limit`: not those that read kept documents again.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn newest_readings(&self, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
+        let which = format!(
+            "WHERE coalesce({work}, '') <> 'reparse' ORDER BY id DESC LIMIT {limit}",
+            work = self.dialect.json_field("config", "work")
+        );
+        self.runs_where(&which, None).await
+    }
+
     async fn one_run(&self, which: &str, id: Option<RunId>) -> Result<Option<RunRecord>, StoreError> {
         Ok(self.runs_where(which, id).await?.into_iter().next())
     }

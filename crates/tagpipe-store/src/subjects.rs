@@ -49,6 +49,19 @@ impl Store {
         rows.iter().map(stored_subject).collect()
     }
 
+    /// The names of all categories that were ever seen, in the order of their names.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn category_names(&self) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "SELECT name FROM categories ORDER BY {}",
+            self.dialect.by_bytes("name")
+        );
+        let rows = self.rows(self.dialect.statement(sql, [])).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
+    }
+
     /// How many stored rows above pages of `kind` are due, and how many show what they showed when their page was last read
     /// whole, no longer ago than `max_age`.
     ///

@@ -142,10 +142,10 @@ pub(crate) struct DiffArguments {
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// How it is written: table, json or csv [default: table]
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = DiffFormat::Table, hide_default_value = true, hide_possible_values = true)]
-    pub(crate) format: DiffFormat,
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    pub(crate) format: Option<DiffFormat>,
     /// The same as --format csv
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "format"])]
     pub(crate) csv: bool,
     /// Most rows of a table; JSON and CSV have all [default: 50 on a terminal, else all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

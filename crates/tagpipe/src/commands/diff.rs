@@ -27,15 +27,16 @@ const RUNS_NAMED: usize = 5;
 
 /// Shows the differences.
 pub(crate) async fn diff(global: &GlobalArguments, arguments: &DiffArguments) -> Result<Exit, Failure> {
-    let filters = filters(arguments)?;
+    let (filters, format) = (filters(arguments)?, format(global, arguments)?);
     let store = looking::open(global).await?;
+    warn_of_unmatched(&store, &filters).await?;
     let span = span(&store, arguments).await?;
     let runs = store
         .runs_within(span)
         .await
         .map_err(|error| Failure::reading(&error))?;
     let mut counts = Counts::default();
-    match format(global, arguments) {
+    match format {
         DiffFormat::Table => {
             table(&store, span, &runs, &filters, arguments.limit, &mut counts).await?;
         }
@@ -72,14 +73,28 @@ pub(crate) async fn diff(global: &GlobalArguments, arguments: &DiffArguments) ->
     Ok(Exit::Done)
 }
 
-fn format(global: &GlobalArguments, arguments: &DiffArguments) -> DiffFormat {
-    if global.json {
-        DiffFormat::Json
-    } else if arguments.csv {
-        DiffFormat::Csv
-    } else {
-        arguments.format
+fn format(global: &GlobalArguments, arguments: &DiffArguments) -> Result<DiffFormat, Failure> {
+    match (global.json, arguments.format) {
+        (true, Some(DiffFormat::Table | DiffFormat::Csv)) => Err(Failure::usage(
+            "--json and --format ask for two formats; write one of them",
+        )),
+        (true, _) => Ok(DiffFormat::Json),
+        (false, _) if arguments.csv => Ok(DiffFormat::Csv),
+        (false, format) => Ok(format.unwrap_or(DiffFormat::Table)),
     }
+}
+
+/// Category patterns that fit nothing that was ever seen are probably misspelt, which is no error in a script.
+async fn warn_of_unmatched(store: &Store, filters: &Filters) -> Result<(), Failure> {
+    let known = store
+        .category_names()
+        .await
+        .map_err(|error| Failure::reading(&error))?;
+    let names: Vec<_> = known.iter().map(String::as_str).collect();
+    for pattern in filters.categories.unmatched(&names) {
+        tracing::warn!("no category matches `{pattern}`; there are {}", names.join(", "));
+    }
+    Ok(())
 }
 
 fn filters(arguments: &DiffArguments) -> Result<Filters, Failure> {
@@ -105,25 +120,16 @@ async fn span(store: &Store, arguments: &DiffArguments) -> Result<Span, Failure>
         None => now_us,
     };
     let from_us = match (&arguments.since, arguments.from.or(arguments.from_run)) {
-        (Some(_), _) => {
-            let ago = looking::ago(store, arguments.since.as_deref())
-                .await?
-                .unwrap_or_default();
+        (Some(since), _) => {
+            let ago = looking::past(store, since).await?;
             now_us - i64::try_from(ago.as_micros()).unwrap_or(now_us)
         }
         (None, Some(run)) => end_of(store, run).await?,
         (None, None) => {
-            let before = store
-                .newest_run()
-                .await
-                .map_err(failed)?
-                .map(|run| store.runs(Some(run.id), 1));
-            let before = match before {
-                Some(older) => older.await.map_err(failed)?.into_iter().next(),
-                None => None,
-            };
-            match before {
-                Some(run) => end_of(store, run.id).await?,
+            // What kept documents were read again for is no news of the site.
+            let readings = store.newest_readings(2).await.map_err(failed)?;
+            match readings.get(1) {
+                Some(before) => end_of(store, before.id).await?,
                 None => 0,
             }
         }

@@ -451,6 +451,33 @@ async fn a_difference_is_filtered_limited_and_written_as_csv() {
     assert!(ended.failure(2).contains("older one first"));
     let ended = rig.tagpipe(&["diff", "77"]).await;
     assert!(ended.failure(2).contains("there is no run 77"));
+    for contradiction in [
+        ["diff", "--json", "--format", "csv"],
+        ["diff", "--json", "--format", "table"],
+        ["diff", "--csv", "--format", "json"],
+    ] {
+        rig.tagpipe(&contradiction).await.failure(2);
+    }
+    let ended = rig.tagpipe(&["diff", "--json", "--format", "json"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ended = rig.tagpipe(&["diff", "--since", "2999-01-01"]).await;
+    assert!(ended.failure(2).contains("lies in the future"));
+    let ended = rig.tagpipe(&["diff", "--categories", "hock*,Bridge"]).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stderr.contains("no category matches `Bridge`; there are ")
+            && !ended.stderr.contains("`hock*`"),
+        "{}",
+        ended.stderr
+    );
+
+    // Kept documents that are read again are no reading of the site.
+    let newest = diff(&rig, &[]).await["changes"].clone();
+    assert!(newest.as_array().is_some_and(|changes| !changes.is_empty()));
+    let reparsed = rig.tagpipe(&["reparse"]).await;
+    assert_eq!(reparsed.code, Some(0), "{}", reparsed.stderr);
+    assert_eq!(diff(&rig, &[]).await["changes"], newest);
+
     let since = diff(&rig, &["--since", "1970-01-01"]).await;
     assert!(
         since["changes"]
