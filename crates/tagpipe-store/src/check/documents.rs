@@ -13,7 +13,8 @@ pub(super) const CHECKS: &[Check] = &[Check {
 }];
 
 fn documents(dialect: Dialect) -> String {
-    // The newest reading of a page by a run that said what it keeps; reading kept documents again says nothing of it.
+    // The newest reading of a page by a run that said what it keeps; reading kept documents again says nothing of it. A
+    // later run may have read the page, kept that, and failed to verify it.
     let lost = format!(
         "SELECT page.page_key AS place, 'run ' || CAST(page.run_id AS text) || ' has read it, and its document is not kept' \
              AS what \
@@ -24,7 +25,7 @@ fn documents(dialect: Dialect) -> String {
                WHERE read_.run_id = runs.id AND read_.state = 'completed' AND runs.keep IS NOT NULL) AS page \
          WHERE page.place = 1 AND page.keep <> 'none' AND NOT EXISTS (SELECT 1 FROM documents \
              WHERE documents.level = page.level AND documents.subject_id = page.subject_id \
-                 AND documents.run_id = page.run_id)",
+                 AND (documents.superseded_at IS NULL OR documents.run_id >= page.run_id))",
         keep = dialect.json_field("config", "keep_documents"),
     );
     format!(

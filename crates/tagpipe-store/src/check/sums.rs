@@ -55,14 +55,14 @@ fn readings(level: u8) -> String {
     )
 }
 
-/// That the cards of a set, read at `below.read_at`, may be others than those that its year, read as `page`, counts: the
-/// set's page was not read yet, the set has changed since, or the year has, and no run since has looked at the set. A
-/// filter or a budget leaves such sets behind. They are due, and say nothing of the year.
+/// That the cards of a set, read at `below.read_at`, may be others than those that its year counts: the set's page was not
+/// read yet, the set has changed since, or the year has, and no run has looked at the set again. A filter or a budget
+/// leaves such sets behind. They are due, and say nothing of the year.
 fn is_behind_its_year() -> &'static str {
     "(sets.read_at IS NULL OR below.read_at IS NULL OR below.read_at < sets.changed_at \
       OR (below.read_at < years.changed_at AND NOT EXISTS (SELECT 1 FROM runs CROSS JOIN frontier AS looked \
-          WHERE looked.run_id = runs.id AND runs.id >= page.run_id AND looked.level = 3 AND looked.subject_id = sets.id \
-              AND looked.state IN ('completed', 'unchanged'))))"
+          WHERE looked.run_id = runs.id AND looked.level = 3 AND looked.subject_id = sets.id \
+              AND looked.state IN ('completed', 'unchanged') AND looked.finished_at >= years.changed_at)))"
 }
 
 /// Of `compared` (`subject_id`, `changed_at`, `what`, `expected`, `found`) what is wrong, by name.

@@ -38,7 +38,7 @@ fn ranked(certs: &[&str]) -> PageRows {
 
 /// Two cards with four certificates, everything in agreement, and the run at its end.
 async fn read_all(crawl: &Crawl) {
-    let scale = [("9".into(), Some(9.0), "MINT".into())];
+    let scale = [("9".into(), Some(9.0), String::new())];
     crawl.store.set_grade_scale(&scale).await.unwrap();
     crawl
         .read_down_to(vec![card("1", &[("9", 3)]), card("2", &[("9", 1)])])

@@ -120,10 +120,8 @@ async fn span(store: &Store, arguments: &DiffArguments) -> Result<Span, Failure>
         None => now_us,
     };
     let from_us = match (&arguments.since, arguments.from.or(arguments.from_run)) {
-        (Some(_), _) => {
-            let ago = looking::ago(store, arguments.since.as_deref())
-                .await?
-                .unwrap_or_default();
+        (Some(since), _) => {
+            let ago = looking::past(store, since).await?;
             now_us - i64::try_from(ago.as_micros()).unwrap_or(now_us)
         }
         (None, Some(run)) => end_of(store, run).await?,

@@ -51,26 +51,37 @@ pub(super) async fn open_or_make(global: &GlobalArguments) -> Result<Store, Fail
         .map_err(|error| Failure::opening(&error))
 }
 
-/// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC.
+/// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC. Since a moment that is still to come
+/// nothing has happened.
 pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Duration>, Failure> {
     let Some(text) = since else { return Ok(None) };
-    if let Some(ago) = parse_time(text) {
-        return Ok(Some(ago));
+    let ago_us = ago_us(store, text).await?;
+    Ok(Some(Duration::from_micros(u64::try_from(ago_us).unwrap_or(0))))
+}
+
+/// The same where two moments are compared, so that one which is still to come is a mistake.
+pub(super) async fn past(store: &Store, since: &str) -> Result<Duration, Failure> {
+    let ago_us = ago_us(store, since).await?;
+    if ago_us < -CLOCKS_DIFFER_US {
+        return Err(Failure::usage(format!(
+            "`{since}` lies in the future (set by --since); times without an offset are UTC"
+        )));
     }
-    let at_us = moment_us(text).ok_or_else(|| {
+    Ok(Duration::from_micros(u64::try_from(ago_us).unwrap_or(0)))
+}
+
+/// How many microseconds before now `since` lies, less than 0 if it is still to come.
+async fn ago_us(store: &Store, since: &str) -> Result<i64, Failure> {
+    if let Some(ago) = parse_time(since) {
+        return Ok(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX));
+    }
+    let at_us = moment_us(since).ok_or_else(|| {
         Failure::usage(format!(
-            "`{text}` is not a time (set by --since); it takes 30m, 8h or 7d, or a time such as 2026-11-24T08:00"
+            "`{since}` is not a time (set by --since); it takes 30m, 8h or 7d, or a time such as 2026-11-24T08:00"
         ))
     })?;
     let now_us = store.now_us().await.map_err(|error| Failure::opening(&error))?;
-    if at_us > now_us + CLOCKS_DIFFER_US {
-        return Err(Failure::usage(format!(
-            "`{text}` lies in the future (set by --since); times without an offset are UTC"
-        )));
-    }
-    Ok(Some(Duration::from_micros(
-        u64::try_from(now_us - at_us).unwrap_or(0),
-    )))
+    Ok(now_us - at_us)
 }
 
 /// A day or a moment in UTC, in microseconds since 1970.

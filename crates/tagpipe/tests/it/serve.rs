@@ -54,6 +54,8 @@ impl Served {
             .trim_matches(|character: char| !character.is_ascii_digit() && character != 'h')
             .trim_end_matches('/')
             .to_owned();
+        // Another test of this process may have been faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Served {
             running,
             address,
