@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use futures_util::StreamExt;
+use tagpipe_demo::Faults;
 use tagpipe_store::Scope;
 
 use crate::rig::Rig;
@@ -171,6 +172,39 @@ async fn forms_order_runs_and_keep_what_was_written_in_them() {
     assert_eq!(ended.status, StatusCode::CONFLICT);
     let none = rig.post("/actions/runs/1/retry", None, "page=cards%2Fnone").await;
     assert_eq!(none.header(header::LOCATION), "/runs/1?done=nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_page_is_retried_or_all_of_them() {
+    let rig = Rig::over(Faults {
+        cut_off: 0.15,
+        ..Faults::default()
+    })
+    .await;
+    let before = rig.store.failed_pages(1, 1_000).await.expect("pages").len();
+    assert!(before > 1, "{before} pages failed");
+    let page = rig.get("/runs/1", None).await;
+    assert!(page.text.contains("Retry all"));
+    check_is_ours("/runs/1", &page.text);
+
+    let first = rig.store.failed_pages(1, 1).await.expect("a page").remove(0);
+    let key = percent_encoding::utf8_percent_encode(&first.page_key, percent_encoding::NON_ALPHANUMERIC);
+    let one = rig
+        .post("/actions/runs/1/retry", None, &format!("page={key}"))
+        .await;
+    assert_eq!(one.header(header::LOCATION), "/runs/1?done=retried");
+    let left = rig.store.failed_pages(1, 1_000).await.expect("pages");
+    assert_eq!(left.len(), before - 1);
+    assert!(left.iter().all(|page| page.page_key != first.page_key));
+    // The run is to go on.
+    let orders = rig.store.open_orders().await.expect("orders");
+    assert_eq!(
+        orders.iter().filter_map(|order| order.run).collect::<Vec<_>>(),
+        [1]
+    );
+
+    rig.post("/actions/runs/1/retry", None, "page=").await;
+    assert!(rig.store.failed_pages(1, 1_000).await.expect("pages").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
-use tagpipe_demo::{DemoConfig, DemoSite};
+use tagpipe_demo::{DemoConfig, DemoSite, Faults};
 use tagpipe_engine::{
     Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, RunOptions, RunSettings,
     Service, Shutdown, Start,
@@ -79,10 +80,16 @@ impl Launcher for NoProgram {
 impl Rig {
     /// A service over what a demo site has.
     pub(crate) async fn new() -> Rig {
+        Rig::over(Faults::default()).await
+    }
+
+    /// A service over what was read of a demo site with these faults, each page once.
+    pub(crate) async fn over(faults: Faults) -> Rig {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = DemoConfig {
             pages: 60,
             hostile: true,
+            faults,
             ..DemoConfig::default()
         };
         let site = DemoSite::start(config, any, any).await.expect("a demo site");
@@ -95,6 +102,10 @@ impl Rig {
             fetch: FetchMode::Http,
             run: RunSettings {
                 delay: Duration::ZERO,
+                retry: RetryPolicy {
+                    max_retries: 0,
+                    ..defaults.run.retry
+                },
                 ..defaults.run
             },
             ..defaults
