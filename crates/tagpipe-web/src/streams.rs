@@ -1,7 +1,7 @@
 //! What is watched live. Whatever the number of watchers, one task for each topic asks the database, once a second, and only
 //! while somebody watches.
 //!
-//! A topic has named frames. A watcher gets all of them at first and then those that have changed; what a slow watcher misses
+//! A topic has named frames, until one is named [`ENDED`]. A watcher gets all of them at first and then those that have changed; what a slow watcher misses
 //! is made up for by the next state. The audit trail is a topic of another kind: none of its entries may be missed
 //! (`api/audit.rs`).
 
@@ -17,6 +17,9 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+/// The frame after which nothing comes any more.
+pub(crate) const ENDED: &str = "ended";
 
 /// How often a topic is asked for anew.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -145,7 +148,14 @@ where
         match ask().await {
             Some(frames) => {
                 number += 1;
-                sender.send_if_modified(|picture| renew(picture, frames, number));
+                let is_over = frames.iter().any(|frame| frame.name == ENDED);
+                sender.send_if_modified(|picture| {
+                    picture.is_over = is_over;
+                    renew(picture, frames, number) || is_over
+                });
+                if is_over {
+                    return;
+                }
             }
             None => {
                 sender.send_modify(|picture| picture.is_over = true);

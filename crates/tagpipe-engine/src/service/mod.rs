@@ -46,6 +46,9 @@ const GRACE: Duration = Duration::from_secs(60);
 /// How long runs have to finish what they have in hand when the service stops.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a process may take to end after it has left its run.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -204,9 +207,25 @@ impl Service {
         if is_at_work(&self.store, run).await? {
             return Ok(None);
         }
+        self.left(run).await?;
         let order = self.store.order_to_go_on(run, by).await?;
         self.wake.notify_one();
         Ok(Some(order))
+    }
+
+    /// Waits a moment for a process that has left its run and not ended yet: its end is not to be taken for that of what is
+    /// ordered now.
+    async fn left(&self, run: RunId) -> Result<(), StoreError> {
+        let deadline = Instant::now() + LEFT_WITHIN;
+        while Instant::now() < deadline {
+            match self.store.order_of_run(run).await? {
+                Some(order) if order.state == OrderState::Taken && !order.is_free => {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     /// Makes failed pages of a run available again, and has the run go on. Returns how many pages, and the order if one was

@@ -21,7 +21,7 @@ use super::pages::{Before, Page, rows};
 use crate::guard::{Controller, Reader};
 use crate::problem::Problem;
 use crate::state::App;
-use crate::streams::{Answer, Frame};
+use crate::streams::{Answer, ENDED, Frame};
 
 /// How long a request to start a run waits for the run's number.
 const BEGUN_WITHIN: Duration = Duration::from_secs(10);
@@ -372,7 +372,7 @@ async fn progress(app: &App, run: RunId) -> Option<Vec<Frame>> {
     }];
     if is_over {
         frames.push(Frame {
-            name: "ended".to_owned(),
+            name: ENDED.to_owned(),
             data: status.run.state,
         });
     }
