@@ -208,6 +208,7 @@ impl Service {
             return Ok(None);
         }
         self.left(run).await?;
+        self.store.forget_stop(run).await?;
         let order = self.store.order_to_go_on(run, by).await?;
         self.wake.notify_one();
         Ok(Some(order))
@@ -434,7 +435,11 @@ impl Service {
                     entry.retry_at = Some(Instant::now() + pause);
                 }
             }
-            Step::Leave(state, why) => self.leave(order, state, &why).await?,
+            Step::Leave(state, why) => {
+                // Its process is of the past, should the order stand again.
+                tended.remove(&order.id);
+                self.leave(order, state, &why).await?;
+            }
             Step::Watch | Step::Wait | Step::StopOther(_) => {}
         }
         Ok(())
