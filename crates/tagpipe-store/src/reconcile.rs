@@ -85,6 +85,9 @@ impl Check {
     }
 }
 
+/// What is compared of a year two levels down: with the rows of its sets' pages.
+pub(crate) const YEAR_CARDS: &str = "cards";
+
 const CHECKS: &[Check] = &[
     Check {
         subject: "year",
