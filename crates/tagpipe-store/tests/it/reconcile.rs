@@ -21,6 +21,7 @@ on_both_engines! {
     a_certificate_of_two_cards_is_in_doubt_until_one_lists_it_no_more,
     only_a_reading_that_agrees_resolves,
     pages_left_out_below_a_year_that_does_not_add_up_are_read,
+    a_page_that_agrees_since_is_resolved_by_a_run_that_leaves_it_out,
 }
 
 /// Two cards with three certificates, all sums in agreement, all pages completed.
@@ -572,4 +573,50 @@ async fn pages_left_out_below_a_year_that_does_not_add_up_are_read(mut crawl: Cr
     read_cards_alone(&crawl, &lease, vec![card("1", &[("9", 2)])]).await;
     assert!(disagreements(&crawl).await.is_empty());
     assert_eq!(left_out(100).await.unwrap(), 0, "nothing is left out any more");
+}
+
+async fn open_ones(crawl: &Crawl) -> i64 {
+    crawl.count("discrepancies WHERE resolved_at IS NULL").await
+}
+
+/// The run that read the page again ended before it compared anything, and the next one has no reason to read it.
+async fn a_page_that_agrees_since_is_resolved_by_a_run_that_leaves_it_out(mut crawl: Crawl) {
+    let rows = || vec![card("1", &[("9", 2)])];
+    crawl.read_down_to(rows()).await;
+    let lease = crawl.claim_one().await;
+    let unreadable = with_unreadable(complete(&lease, grade_rows(&["A1"])), "row 2, Score");
+    crawl.accept(&[unreadable]).await;
+    crawl
+        .sql("UPDATE years SET items_count = 2, sets_count = 2, graded_count = 4")
+        .await;
+    crawl.sql("UPDATE sets SET total = 3").await;
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(doubt.len(), 6, "{doubt:#?}");
+    crawl.settle(&doubt).await;
+    assert_eq!(open_ones(&crawl).await, 7);
+
+    // Whoever compares nothing resolves nothing, and neither does a run that comes before the page is read again.
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 7);
+    crawl.next_run().await;
+    crawl.read_down_to(rows()).await;
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 3, "the card's page was not read again");
+
+    crawl.next_run().await;
+    crawl.read_down_to(rows()).await;
+    crawl.read(grade_rows(&["A1", "A2"])).await;
+    // One that the next run finds to disagree all the same stays open.
+    crawl.sql("UPDATE years SET items_count = 5").await;
+    crawl
+        .sql("UPDATE discrepancies SET resolved_at = NULL WHERE what = 'cards'")
+        .await;
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 1);
+    crawl.sql("UPDATE years SET items_count = 1").await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 0);
 }
