@@ -2,18 +2,21 @@
 //! waits for its time, and passes refusals on to the brake that all runners share.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tagpipe_core::model::PageKey;
 use tagpipe_core::outcome::Outcome;
 use tagpipe_core::profile::PaceAdvice;
-use tagpipe_store::contract::{Brake, Refusal, SlotRequest};
+use tagpipe_store::contract::{Brake, Refusal, Slot, SlotRequest};
 use tagpipe_store::{Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::patience::patiently;
 use crate::settings::{RunSettings, Site};
 use crate::shutdown::{Shutdown, StopRequest};
+use crate::status::is_at_work;
 
 /// Longest wait for a slot that a page in hand is granted when the runner is asked to stop.
 const STOP_GRACE: Duration = Duration::from_secs(6);
@@ -27,6 +30,8 @@ const AHEAD: Duration = Duration::from_millis(50);
 const LATE_MIN: Duration = Duration::from_millis(100);
 /// How often a slot that was missed is taken anew. Then the request goes late: a machine that is always late must get on.
 const MISSED_MAX: u32 = 3;
+/// A wait for a slot longer than this beside the interval is explained.
+const LONG_WAIT: Duration = Duration::from_secs(15);
 
 pub(crate) struct Pacer {
     store: Store,
@@ -42,8 +47,10 @@ pub(crate) struct Pacer {
     last_let_go: tokio::sync::Mutex<Option<Instant>>,
     known: Mutex<KnownBrake>,
     shutdown: Shutdown,
-    /// Set when this runner's loop ends for a reason of its own, such as a budget.
-    closing: Shutdown,
+    /// Set while this runner's loop ends for a reason of its own, such as a budget.
+    closed: watch::Sender<bool>,
+    /// Whether the long wait that slots now take has been explained.
+    has_explained: AtomicBool,
 }
 
 struct KnownBrake {
@@ -53,7 +60,8 @@ struct KnownBrake {
 
 /// A slot that was taken, on this process's clock.
 struct Taken {
-    brake: Brake,
+    request: SlotRequest,
+    slot: Slot,
     /// When its time has come for certain.
     due: Instant,
     /// The earliest that its time can have been: the database's answer may have come late.
@@ -84,6 +92,7 @@ impl Pacer {
         settings: &RunSettings,
         shutdown: Shutdown,
     ) -> Result<Pacer, StoreError> {
+        bring_back(&store, &site.origin, settings.interval).await?;
         let last_us = patiently(settings.database_patience, "open the pace", || {
             store.open_pace(&site.origin)
         })
@@ -106,7 +115,8 @@ impl Pacer {
                 seen_at: Instant::now(),
             }),
             shutdown,
-            closing: Shutdown::default(),
+            closed: watch::Sender::new(false),
+            has_explained: AtomicBool::new(false),
         })
     }
 
@@ -130,28 +140,45 @@ impl Pacer {
             }
             let taken = {
                 let mut last_us = tokio::select! {
-                    last_us = self.last_us.lock() => last_us,
+                    biased;
                     () = self.stopping(), if !begun => return Ok(None),
+                    last_us = self.last_us.lock() => last_us,
                 };
+                let before_us = *last_us;
                 let taken = self.take_slot(&mut last_us).await?;
-                match self.wait_until(taken.due - AHEAD, &taken.brake, begun).await? {
+                let waited = self
+                    .wait_until(taken.due - AHEAD, &taken.slot.brake, begun)
+                    .await?;
+                if !matches!(waited, Waited::Near) {
+                    *last_us = before_us;
+                    self.give_back(&taken).await?;
+                }
+                match waited {
                     Waited::Near => taken,
                     Waited::Overtaken => continue,
                     Waited::Stopped => return Ok(None),
                 }
             };
-            match self.wait_until(taken.due, &taken.brake, begun).await? {
+            match self.wait_until(taken.due, &taken.slot.brake, begun).await? {
                 Waited::Near => {}
-                Waited::Overtaken => continue,
-                Waited::Stopped => return Ok(None),
+                Waited::Overtaken => {
+                    self.give_back(&taken).await?;
+                    continue;
+                }
+                Waited::Stopped => {
+                    self.give_back(&taken).await?;
+                    return Ok(None);
+                }
             }
             // A slot is for its time. A process that was frozen or had no time meanwhile would go together with others.
-            if taken.earliest.elapsed() > self.latest(&taken.brake) && missed < MISSED_MAX {
+            if taken.earliest.elapsed() > self.latest(&taken.slot.brake) && missed < MISSED_MAX {
                 missed += 1;
                 continue;
             }
             self.keep_distance().await;
-            return Ok(Some(Permit { brake: taken.brake }));
+            return Ok(Some(Permit {
+                brake: taken.slot.brake,
+            }));
         }
     }
 
@@ -168,11 +195,54 @@ impl Pacer {
         .await?;
         *last_us = slot.at_us;
         self.learn(&slot.brake);
+        self.explain(&slot);
         Ok(Taken {
-            brake: slot.brake,
             due: Instant::now() + slot.wait,
             earliest: asked + slot.wait,
+            request,
+            slot,
         })
+    }
+
+    /// Leaves a slot whose request is not made to whoever comes next: or those who take slots in vain would push the
+    /// pace of all further and further away.
+    async fn give_back(&self, taken: &Taken) -> Result<(), StoreError> {
+        patiently(self.patience, "give a slot back", || {
+            self.store.give_back_slot(&self.site, taken.request, &taken.slot)
+        })
+        .await
+    }
+
+    /// Says once why requests wait, when they begin to wait long.
+    fn explain(&self, slot: &Slot) {
+        let is_long = slot.wait > self.least_interval().saturating_add(LONG_WAIT);
+        if self.has_explained.swap(is_long, Ordering::Relaxed) || !is_long {
+            return;
+        }
+        let wait_s = slot.wait.as_secs();
+        let Brake {
+            extra,
+            blocked_for,
+            reason,
+            ..
+        } = &slot.brake;
+        if !blocked_for.is_zero() {
+            tracing::warn!(
+                wait_s,
+                "the next request waits: the site asked to be left alone ({reason})"
+            );
+        } else if !extra.is_zero() {
+            tracing::warn!(
+                wait_s,
+                brake_s = extra.as_secs_f64(),
+                "the next request waits: the brake is closed ({reason})"
+            );
+        } else {
+            tracing::warn!(
+                wait_s,
+                "the next request waits: slots of the site's pace are taken until then; `tagpipe status` shows by whom"
+            );
+        }
     }
 
     /// Sleeps, and looks up meanwhile whether the brake has closed since `taken`.
@@ -199,8 +269,14 @@ impl Pacer {
     async fn stopping(&self) {
         tokio::select! {
             () = self.shutdown.wait_for(StopRequest::Graceful) => {}
-            () = self.closing.wait_for(StopRequest::Graceful) => {}
+            () = self.closing() => {}
         }
+    }
+
+    async fn closing(&self) {
+        let mut watcher = self.closed.subscribe();
+        // The sender lives in `self`, so the channel cannot close while this waits.
+        let _ = watcher.wait_for(|is_closed| *is_closed).await;
     }
 
     /// How late a request may be for its slot: half of the way to the next one.
@@ -249,9 +325,14 @@ impl Pacer {
         brake_first.mul_f64(brake_growth.powi(3)).min(brake_most)
     }
 
-    /// Lets nobody wait for a slot any more.
+    /// Lets nobody wait for a slot any more, until it is opened again.
     pub(crate) fn close(&self) {
-        self.closing.request();
+        self.closed.send_replace(true);
+    }
+
+    /// Lets requests wait for slots again: a run whose sums are verified goes on reading after its loop has ended.
+    pub(crate) fn reopen(&self) {
+        self.closed.send_replace(false);
     }
 
     /// Tells all runners that the site refused a request made at `permit`. Returns whether it is time to give up.
@@ -316,5 +397,112 @@ impl Pacer {
 
     fn known<T>(&self, action: impl FnOnce(&mut KnownBrake) -> T) -> T {
         action(&mut self.known.lock().expect("no holder of this lock panics"))
+    }
+}
+
+/// A pace that stands far ahead of what requests can have moved it to is brought back, if nobody is at work on the site.
+async fn bring_back(store: &Store, site: &str, interval: Duration) -> Result<(), StoreError> {
+    let outlook = store.pace_outlook(site).await?;
+    if !outlook.is_far_ahead(interval) {
+        return Ok(());
+    }
+    for run in store.runs_under_way().await? {
+        if run.site() == site && is_at_work(store, run.id).await? {
+            return Ok(());
+        }
+    }
+    if store.bring_pace_back(site, interval).await? {
+        let ahead_s = outlook.next_slot_in.as_secs();
+        tracing::warn!(
+            site,
+            ahead_s,
+            "the pace of the site stood far ahead, though nobody was at work; it begins anew"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tagpipe_core::profile::SiteProfile;
+    use tagpipe_store::DatabaseUrl;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(20);
+
+    async fn open() -> (Store, Site, Pacer) {
+        let store = Store::open(&DatabaseUrl::Memory, true)
+            .await
+            .expect("a database in memory");
+        let profile = SiteProfile::builtin();
+        let site = Site::of(&profile);
+        let pacer = pacer(&store, &site).await;
+        (store, site, pacer)
+    }
+
+    async fn pacer(store: &Store, site: &Site) -> Pacer {
+        let settings = RunSettings {
+            interval: INTERVAL,
+            delay: Duration::ZERO,
+            ..RunSettings::default()
+        };
+        let advice = SiteProfile::builtin().pace;
+        Pacer::open(store.clone(), site, advice, &settings, Shutdown::default())
+            .await
+            .expect("a pace")
+    }
+
+    /// A run whose loop ended early is driven once more to verify its sums; a pacer that stayed closed gave it every page
+    /// back and took a slot for each.
+    #[tokio::test]
+    async fn a_pacer_opened_again_gives_permits() {
+        let (_store, _site, pacer) = open().await;
+        pacer.close();
+        assert!(pacer.permit(false).await.expect("an answer").is_none());
+        pacer.reopen();
+        assert!(pacer.permit(false).await.expect("an answer").is_some());
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_not_made_take_no_slots() {
+        let (store, site, pacer) = open().await;
+        let closed = Refusal {
+            closures: 0,
+            retry_after: None,
+            reason: "429",
+        };
+        let advice = PaceAdvice {
+            brake_first: Duration::from_secs(60),
+            ..SiteProfile::builtin().pace
+        };
+        let brake = store
+            .close_brake(&site.origin, &advice, &closed)
+            .await
+            .expect("closed");
+        pacer.close();
+        for begun in [false, true] {
+            for _ in 0..20 {
+                assert!(pacer.permit(begun).await.expect("an answer").is_none());
+            }
+        }
+        let outlook = store.pace_outlook(&site.origin).await.expect("an outlook");
+        let most = brake.extra + 2 * INTERVAL;
+        assert!(outlook.next_slot_in <= most, "{:?}", outlook.next_slot_in);
+    }
+
+    #[tokio::test]
+    async fn a_pace_left_far_ahead_begins_anew() {
+        let (store, site, _pacer) = open().await;
+        let long = SlotRequest {
+            interval: Duration::from_secs(3600),
+            delay: Duration::ZERO,
+            last_us: 0,
+        };
+        for _ in 0..3 {
+            store.take_slot(&site.origin, long).await.expect("a slot");
+        }
+        let pacer = pacer(&store, &site).await;
+        assert!(pacer.permit(false).await.expect("an answer").is_some());
     }
 }

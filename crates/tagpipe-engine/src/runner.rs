@@ -106,6 +106,7 @@ impl Runner<'_> {
             layout: LayoutWatch::default(),
             pace: PaceEstimate::new(),
         };
+        self.reader.pacer.reopen();
         let ended = self.turn(&mut hand).await;
         if ended.is_ok() && !hand.is_dropped() {
             self.give_back_queue(&mut hand).await?;

@@ -1,5 +1,7 @@
 //! What is going on right now, put together from the database alone: no runner is asked.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tagpipe_store::contract::{Brake, RunId};
 use tagpipe_store::monitor::{RunOverview, RunnerOverview};
@@ -48,6 +50,9 @@ pub struct RunStatus {
     pub left_s: Option<f64>,
     /// The site's least interval that the run was started with, in seconds.
     pub interval_s: f64,
+    /// Seconds until the next request to the site may be made, where that is further away than the pace explains; else
+    /// `None`.
+    pub pace_ahead_s: Option<f64>,
     /// The shared slow-down of the site.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub brake: Brake,
@@ -99,7 +104,10 @@ pub async fn run_status(store: &Store, run: RunId) -> Result<Option<RunStatus>, 
 async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, StoreError> {
     let levels = level_summaries(&store.frontier_counts(run.id).await?);
     let processes = store.runners(run.id).await?;
-    let brake = store.brake(run.site()).await?;
+    let outlook = store.pace_outlook(run.site()).await?;
+    let interval_s = run.config["interval_s"].as_f64().unwrap_or(0.0);
+    let interval = Duration::try_from_secs_f64(interval_s).unwrap_or_default();
+    let is_far_ahead = outlook.is_far_ahead(interval);
     let at_work: Vec<&RunnerOverview> = processes.iter().filter(|runner| is_alive(runner)).collect();
     let pages_per_s: f64 = at_work
         .iter()
@@ -112,8 +120,9 @@ async fn with_details(store: &Store, run: RunOverview) -> Result<RunStatus, Stor
         alive: at_work.len(),
         pages_per_s,
         left_s: is_measurable.then(|| open as f64 / pages_per_s),
-        interval_s: run.config["interval_s"].as_f64().unwrap_or(0.0),
-        brake,
+        interval_s,
+        pace_ahead_s: is_far_ahead.then_some(outlook.next_slot_in.as_secs_f64()),
+        brake: outlook.brake,
         runners: runners_as_seen(&processes),
         orchestrator: store.orchestrator(run.id).await?.map(orchestrator_as_seen),
         processes,

@@ -356,6 +356,36 @@ pub struct SlotRequest {
     pub last_us: i64,
 }
 
+/// How far the pace of a site is ahead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PaceOutlook {
+    /// From now until the next slot that nobody has taken, the time of a block included.
+    pub next_slot_in: Duration,
+    /// The brake as it stands.
+    pub brake: Brake,
+}
+
+impl PaceOutlook {
+    /// Whether slots stand further ahead than requests and refusals can have moved them, at least when no more than a
+    /// few runners are at work: those who took them are gone, or the clock was put back.
+    #[must_use]
+    pub fn is_far_ahead(&self, interval: Duration) -> bool {
+        self.next_slot_in > self.reach(interval)
+    }
+
+    /// The furthest that the next slot may be for the pace as it is.
+    pub(crate) fn reach(&self, interval: Duration) -> Duration {
+        let apart = interval.saturating_add(self.brake.extra);
+        self.brake
+            .blocked_for
+            .saturating_add(apart.saturating_mul(2))
+            .saturating_add(AHEAD_MAX)
+    }
+}
+
+/// How far ahead slots may be beside block, interval and brake: room for runners that each have one out.
+const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// A refusal by the site.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {

@@ -9,7 +9,7 @@ use sea_orm::QueryResult;
 use tagpipe_core::profile::PaceAdvice;
 
 use crate::connect::Store;
-use crate::contract::{Brake, Refusal, Slot, SlotRequest};
+use crate::contract::{Brake, PaceOutlook, Refusal, Slot, SlotRequest};
 use crate::error::StoreError;
 use crate::frontier::microseconds;
 
@@ -67,6 +67,79 @@ impl Store {
             at_us,
             brake: brake(row)?,
         })
+    }
+
+    /// Gives back a slot whose request is not made: whoever comes next may have its time. One that another has followed
+    /// is lost, because that one counts from it.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn give_back_slot(
+        &self,
+        site: &str,
+        request: SlotRequest,
+        slot: &Slot,
+    ) -> Result<(), StoreError> {
+        // The slot before it was at least this much earlier, so that whoever keeps a longer interval keeps it to that one.
+        // A brake that has closed meanwhile counts from now.
+        let sql = format!(
+            "UPDATE pace SET last_slot_us = last_slot_us - CAST($1 AS bigint), \
+                 next_slot_us = CASE WHEN closures > CAST($4 AS bigint) \
+                     THEN {greatest}(last_slot_us, {now} + extra_us) ELSE last_slot_us END \
+             WHERE site = $2 AND last_slot_us = $3",
+            greatest = self.dialect.greatest(),
+            now = self.dialect.now_us(),
+        );
+        let apart = microseconds(request.interval).saturating_add(microseconds(slot.brake.extra));
+        let closures = i64::try_from(slot.brake.closures).unwrap_or(i64::MAX);
+        let values = [apart.into(), site.into(), slot.at_us.into(), closures.into()];
+        self.write(self.dialect.statement(sql, values)).await?;
+        Ok(())
+    }
+
+    /// How far the pace of `site` is ahead; not at all for a site without a row.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn pace_outlook(&self, site: &str) -> Result<PaceOutlook, StoreError> {
+        let sql = format!(
+            "SELECT {BRAKE_COLUMNS}, {greatest}(next_slot_us, last_slot_us + extra_us, blocked_until_us) AS next_us, \
+                 {now} AS now_us FROM pace WHERE site = $1",
+            greatest = self.dialect.greatest(),
+            now = self.dialect.now_us(),
+        );
+        let rows = self.rows(self.dialect.statement(sql, [site.into()])).await?;
+        let Some(row) = rows.first() else {
+            return Ok(PaceOutlook::default());
+        };
+        let (next_us, now_us): (i64, i64) = (row.try_get("", "next_us")?, row.try_get("", "now_us")?);
+        Ok(PaceOutlook {
+            next_slot_in: from_us(next_us - now_us),
+            brake: brake(row)?,
+        })
+    }
+
+    /// Brings a pace that is far ahead back to one interval from now. To be used only while nobody is at work on `site`:
+    /// whoever holds a slot keeps to it. Returns whether it was far ahead.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn bring_pace_back(&self, site: &str, interval: Duration) -> Result<bool, StoreError> {
+        let outlook = self.pace_outlook(site).await?;
+        let sql = format!(
+            "UPDATE pace SET last_slot_us = {least}(last_slot_us, {now}), \
+                 next_slot_us = {now} + CAST($1 AS bigint) + extra_us \
+             WHERE site = $2 AND {greatest}(next_slot_us, last_slot_us + extra_us) > {now} + CAST($3 AS bigint)",
+            least = self.dialect.least(),
+            greatest = self.dialect.greatest(),
+            now = self.dialect.now_us(),
+        );
+        let values = [
+            microseconds(interval).into(),
+            site.into(),
+            microseconds(outlook.reach(interval)).into(),
+        ];
+        Ok(self.write(self.dialect.statement(sql, values)).await? > 0)
     }
 
     /// The brake as it stands.

@@ -5,6 +5,7 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::Serialize;
+use tagpipe_core::model::PageKind;
 
 use crate::connect::Store;
 use crate::contract::{Lease, RunId, Unreadable};
@@ -76,19 +77,21 @@ struct Check {
     sql: &'static str,
 }
 
-impl Check {
-    fn render(&self, dialect: Dialect) -> String {
-        let sql = self.sql.replace("{counts}", dialect.counts());
-        let mut parts = sql.split("{sum:");
-        let mut sql = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let (expression, after) = part.split_once('}').unwrap_or((part, ""));
-            sql.push_str(&dialect.sum(expression));
-            sql.push_str(after);
-        }
-        sql
+/// A query of sums as it is written for `dialect`.
+fn render(sql: &str, dialect: Dialect) -> String {
+    let sql = sql.replace("{counts}", dialect.counts());
+    let mut parts = sql.split("{sum:");
+    let mut rendered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (expression, after) = part.split_once('}').unwrap_or((part, ""));
+        rendered.push_str(&dialect.sum(expression));
+        rendered.push_str(after);
     }
+    rendered
 }
+
+/// What is compared of a year two levels down: with the rows of its sets' pages.
+pub(crate) const YEAR_CARDS: &str = "cards";
 
 const CHECKS: &[Check] = &[
     Check {
@@ -110,24 +113,7 @@ const CHECKS: &[Check] = &[
               FROM frontier AS page JOIN years ON years.id = page.subject_id \
               WHERE page.run_id = $1 AND page.level = 2 AND page.state = 'completed'",
     },
-    // CROSS JOIN makes SQLite go from the year down; it would rather look through all sets' pages for each year.
-    Check {
-        subject: "year",
-        expected_by: "the category's page",
-        sql: "SELECT page.page_key, years.id AS subject_id, 'cards' AS what, years.items_count AS expected, \
-                  (SELECT count(*) FROM sets CROSS JOIN frontier AS below CROSS JOIN cards \
-                   WHERE sets.year_id = years.id AND below.run_id = page.run_id AND below.level = 3 \
-                       AND below.subject_id = sets.id AND cards.set_id = sets.id \
-                       AND cards.last_seen_at >= CASE below.state WHEN 'unchanged' THEN sets.read_at \
-                           ELSE below.finished_at END) AS found \
-              FROM frontier AS page JOIN years ON years.id = page.subject_id \
-              WHERE page.run_id = $1 AND page.level = 2 AND page.state = 'completed' \
-                  AND NOT EXISTS (SELECT 1 FROM sets LEFT JOIN frontier AS below ON below.run_id = page.run_id \
-                          AND below.level = 3 AND below.subject_id = sets.id \
-                          AND below.state IN ('completed', 'unchanged') \
-                      WHERE sets.year_id = years.id AND sets.last_seen_at >= page.finished_at \
-                          AND below.id IS NULL)",
-    },
+    YEAR_CARDS_CHECK,
     Check {
         subject: "set",
         expected_by: "the year's page",
@@ -185,11 +171,109 @@ pub(crate) fn compared_sums(dialect: Dialect) -> String {
         format!(
             "SELECT '{}' AS subject, subject_id, what, expected, found FROM ({}) AS compared",
             check.subject,
-            check.render(dialect)
+            render(check.sql, dialect)
         )
     });
     each.collect::<Vec<_>>().join(" UNION ALL ")
 }
+
+// CROSS JOIN makes SQLite go from the year down; it would rather look through all sets' pages for each year.
+const YEAR_CARDS_CHECK: Check = Check {
+    subject: "year",
+    expected_by: "the category's page",
+    sql: "SELECT page.page_key, years.id AS subject_id, 'cards' AS what, years.items_count AS expected, \
+              (SELECT count(*) FROM sets CROSS JOIN frontier AS below CROSS JOIN cards \
+               WHERE sets.year_id = years.id AND below.run_id = page.run_id AND below.level = 3 \
+                   AND below.subject_id = sets.id AND cards.set_id = sets.id \
+                   AND cards.last_seen_at >= CASE below.state WHEN 'unchanged' THEN sets.read_at \
+                       ELSE below.finished_at END) AS found \
+          FROM frontier AS page JOIN years ON years.id = page.subject_id \
+          WHERE page.run_id = $1 AND page.level = 2 AND page.state = 'completed' \
+              AND NOT EXISTS (SELECT 1 FROM sets LEFT JOIN frontier AS below ON below.run_id = page.run_id \
+                      AND below.level = 3 AND below.subject_id = sets.id \
+                      AND below.state IN ('completed', 'unchanged') \
+                  WHERE sets.year_id = years.id AND sets.last_seen_at >= page.finished_at \
+                      AND below.id IS NULL)",
+};
+
+/// The same numbers as they are stored, whichever run has read them: rows that are listed, below a row whose page was
+/// read whole and that has not changed since.
+struct StoredSums {
+    subject: &'static str,
+    table: &'static str,
+    /// Which discrepancies they are compared for.
+    what: &'static str,
+    /// `subject_id`, `what`, `expected` and `found`.
+    sql: &'static str,
+}
+
+const STORED_SUMS: &[StoredSums] = &[
+    StoredSums {
+        subject: "year",
+        table: "years",
+        what: "what = 'sets'",
+        sql: "SELECT years.id AS subject_id, 'sets' AS what, years.sets_count AS expected, \
+                  (SELECT count(*) FROM sets WHERE sets.year_id = years.id AND sets.vanished_at IS NULL) AS found \
+              FROM years",
+    },
+    StoredSums {
+        subject: "year",
+        table: "years",
+        what: "what = 'graded copies'",
+        sql: "SELECT years.id AS subject_id, 'graded copies' AS what, years.graded_count AS expected, \
+                  (SELECT {sum:sets.total} FROM sets WHERE sets.year_id = years.id AND sets.vanished_at IS NULL) AS found \
+              FROM years",
+    },
+    StoredSums {
+        subject: "year",
+        table: "years",
+        what: "what = 'cards' AND NOT EXISTS (SELECT 1 FROM sets WHERE sets.year_id = discrepancies.subject_id \
+                   AND sets.vanished_at IS NULL AND sets.read_changes <> sets.changes)",
+        sql: "SELECT years.id AS subject_id, 'cards' AS what, years.items_count AS expected, \
+                  (SELECT count(*) FROM sets JOIN cards ON cards.set_id = sets.id AND cards.vanished_at IS NULL \
+                   WHERE sets.year_id = years.id AND sets.vanished_at IS NULL) AS found \
+              FROM years",
+    },
+    StoredSums {
+        subject: "set",
+        table: "sets",
+        what: "what = 'copies'",
+        sql: "SELECT sets.id AS subject_id, 'copies' AS what, sets.total AS expected, \
+                  (SELECT {sum:cards.total} FROM cards WHERE cards.set_id = sets.id AND cards.vanished_at IS NULL) AS found \
+              FROM sets",
+    },
+    StoredSums {
+        subject: "set",
+        table: "sets",
+        what: "what LIKE 'copies at grade %'",
+        sql: "SELECT promised.set_id AS subject_id, 'copies at grade ' || promised.grade_code AS what, \
+                  promised.copies AS expected, \
+                  (SELECT {sum:card_population.copies} FROM cards \
+                   JOIN card_population ON card_population.card_id = cards.id \
+                   WHERE cards.set_id = promised.set_id AND cards.vanished_at IS NULL \
+                       AND card_population.grade_code = promised.grade_code) AS found \
+              FROM set_population AS promised",
+    },
+    StoredSums {
+        subject: "card",
+        table: "cards",
+        what: "what = 'certificates'",
+        sql: "SELECT cards.id AS subject_id, 'certificates' AS what, cards.total AS expected, \
+                  (SELECT count(*) FROM grade_rows WHERE grade_rows.card_id = cards.id \
+                   AND grade_rows.vanished_at IS NULL) AS found \
+              FROM cards",
+    },
+    StoredSums {
+        subject: "card",
+        table: "cards",
+        what: "what LIKE 'certificates at grade %'",
+        sql: "SELECT promised.card_id AS subject_id, 'certificates at grade ' || promised.grade_code AS what, \
+                  promised.copies AS expected, \
+                  (SELECT count(*) FROM grade_rows WHERE grade_rows.card_id = promised.card_id \
+                   AND grade_rows.grade_code = promised.grade_code AND grade_rows.vanished_at IS NULL) AS found \
+              FROM card_population AS promised",
+    },
+];
 
 impl Store {
     /// Compares all sums of `run` and returns those that disagree, at most `limit` of each kind.
@@ -201,7 +285,7 @@ impl Store {
         for check in CHECKS {
             let sql = format!(
                 "SELECT * FROM ({}) AS compared WHERE expected <> found ORDER BY page_key LIMIT $2",
-                check.render(self.dialect)
+                render(check.sql, self.dialect)
             );
             let statement = self.dialect.statement(sql, [run.into(), i64::from(limit).into()]);
             for row in self.writer.query_all_raw(statement).await? {
@@ -284,13 +368,17 @@ impl Store {
             .execute_raw(self.dialect.statement(again, [run.into()]))
             .await?;
         record_discrepancies(&transaction, self.dialect, run, disagreements).await?;
-        // Only a reading that agrees resolves: what this run has found again stays open, whoever found it first.
+        // Only a reading that agrees resolves: what this run has found again stays open, whoever found it first. A year's
+        // cards are compared only where all its sets' pages were read.
         let resolve = format!(
             "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND run_id < $1 \
              AND page_key IN (SELECT page_key FROM frontier WHERE run_id = $1 AND state = 'completed') \
+             AND (subject <> 'year' OR what <> '{YEAR_CARDS}' \
+                 OR page_key IN (SELECT page_key FROM ({year_cards}) AS compared)) \
              AND NOT EXISTS (SELECT 1 FROM discrepancies AS again WHERE again.run_id = $1 \
                  AND again.page_key = discrepancies.page_key AND again.what = discrepancies.what)",
-            now = self.dialect.now()
+            now = self.dialect.now(),
+            year_cards = render(YEAR_CARDS_CHECK.sql, self.dialect),
         );
         transaction
             .execute_raw(self.dialect.statement(resolve, [run.into()]))
@@ -308,8 +396,64 @@ impl Store {
             .execute_raw(self.dialect.statement(resolve_gone, []))
             .await?;
         self.note_agreements(&transaction, run).await?;
+        // After what this run disputes is not relied on any more.
+        self.resolve_what_agrees_now(&transaction, run).await?;
         transaction.commit().await?;
         Ok(Some(self.discrepancies_of(run).await?))
+    }
+
+    /// Resolves what earlier runs have left open on pages that were read whole since, and whose stored numbers agree: the run
+    /// that read them may have ended before it compared anything, and those after it leave them out.
+    async fn resolve_what_agrees_now(
+        &self,
+        transaction: &DatabaseTransaction,
+        run: RunId,
+    ) -> Result<(), StoreError> {
+        let relied_on = |table: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM {table} AS read WHERE read.id = discrepancies.subject_id \
+                     AND read.read_changes = read.changes AND read.read_at >= discrepancies.created_at)"
+            )
+        };
+        let resolve = |condition: String| {
+            format!(
+                "UPDATE discrepancies SET resolved_at = {now} WHERE resolved_at IS NULL AND run_id < $1 AND {condition}",
+                now = self.dialect.now()
+            )
+        };
+        let mut statements = Vec::new();
+        for StoredSums {
+            subject,
+            table,
+            what,
+            sql,
+        } in STORED_SUMS
+        {
+            let compared = render(sql, self.dialect);
+            statements.push(resolve(format!(
+                "subject = '{subject}' AND {what} AND {relied_on} AND NOT EXISTS (SELECT 1 FROM ({compared}) AS compared \
+                     WHERE compared.subject_id = discrepancies.subject_id AND compared.what = discrepancies.what \
+                         AND compared.expected <> compared.found)",
+                relied_on = relied_on(table),
+            )));
+        }
+        // A page with a cell that could not be read is not relied on.
+        for (kind, table) in [
+            (PageKind::Sets, "years"),
+            (PageKind::Cards, "sets"),
+            (PageKind::GradeRows, "cards"),
+        ] {
+            statements.push(resolve(format!(
+                "subject = 'page' AND page_key LIKE '{kind}/%' AND {relied_on}",
+                relied_on = relied_on(table),
+            )));
+        }
+        for sql in statements {
+            transaction
+                .execute_raw(self.dialect.statement(sql, [run.into()]))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Notes of the sets and cards whose sums agree that they do, and has those pages read again next time that stand behind

@@ -13,7 +13,7 @@ use crate::contract::RunId;
 use crate::dialect::{ColumnType, Dialect};
 use crate::error::StoreError;
 use crate::frontier::page_kind;
-use crate::reconcile::{Discrepancy, Verdict};
+use crate::reconcile::{Discrepancy, Verdict, YEAR_CARDS};
 use crate::subjects::{StoredSubject, living, source, stored_subject};
 
 /// How often one page is read again, at most, because its sums disagree.
@@ -199,6 +199,55 @@ impl Store {
         Ok(available.iter().sum())
     }
 
+    /// Has pages read that `run` has left out as unchanged below years whose cards do not add up: a set that lost a card
+    /// while another of its cards gained the copies shows what it showed. First those whose stored cards do not have what
+    /// their set promises, then those that were read longest ago, so that a later run goes on where this one ends. They
+    /// count as verification reads, of which `run` has `reads_max`. Returns how many become available.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn read_left_out(
+        &self,
+        run: RunId,
+        disagreements: &[Discrepancy],
+        reads_max: u64,
+    ) -> Result<u64, StoreError> {
+        let years: Vec<_> = disagreements
+            .iter()
+            .filter(|one| one.subject == "year" && one.what == YEAR_CARDS)
+            .map(|one| serde_json::json!({ "id": one.subject_id }))
+            .collect();
+        if years.is_empty() {
+            return Ok(0);
+        }
+        let transaction = self.begin().await?;
+        let left = reads_max.saturating_sub(self.verification_reads(&transaction, run).await?);
+        let sql = format!(
+            "SELECT page.id FROM {source} JOIN sets ON sets.year_id = r.id AND sets.vanished_at IS NULL \
+             JOIN frontier AS page ON page.run_id = $2 AND page.level = 3 AND page.subject_id = sets.id \
+                 AND page.state = 'unchanged' \
+             ORDER BY CASE WHEN sets.total = (SELECT {copies} FROM cards WHERE cards.set_id = sets.id \
+                 AND cards.vanished_at IS NULL) THEN 1 ELSE 0 END, sets.read_at, page.id LIMIT $3",
+            source = self.dialect.rows(&[("id", ColumnType::Int)]),
+            copies = self.dialect.sum("cards.total"),
+        );
+        let values = [
+            self.dialect.json_rows(&years),
+            run.into(),
+            i64::try_from(left).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = transaction
+            .query_all_raw(self.dialect.statement(sql, values))
+            .await?;
+        let pages = rows
+            .iter()
+            .map(|row| Ok(row.try_get("", "id")?))
+            .collect::<Result<Vec<i64>, StoreError>>()?;
+        let available = make_available(&transaction, self.dialect, "frontier.id", &pages).await?;
+        transaction.commit().await?;
+        Ok(available.iter().sum())
+    }
+
     /// Reads that `run` has spent on verification.
     async fn verification_reads(
         &self,
@@ -315,7 +364,7 @@ pub(crate) async fn release_verified(
     make_available(transaction, dialect, "frontier.verify_after", read).await
 }
 
-/// Makes completed pages available for one more read: those whose `column` is among `ids`. What they are expected to
+/// Makes pages that were completed or left out available for one more read: those whose `column` is among `ids`. What they are expected to
 /// have is what their rows say now.
 async fn make_available(
     transaction: &DatabaseTransaction,

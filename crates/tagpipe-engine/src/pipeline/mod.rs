@@ -461,10 +461,20 @@ impl Pipeline {
                     .in_state(PageState::Completed);
                 let reads_max = self.settings.verification.reads_max(completed);
                 self.add_parents_outside(run, &disagreements, reads_max).await?;
-                persistently(patience, "verify sums", || {
+                let again = persistently(patience, "verify sums", || {
                     self.store.verify_again(run, &disagreements, reads_max)
                 })
-                .await?
+                .await?;
+                match again {
+                    // What stays may be behind pages whose rows show what they showed.
+                    0 => {
+                        persistently(patience, "read what was left out", || {
+                            self.store.read_left_out(run, &disagreements, reads_max)
+                        })
+                        .await?
+                    }
+                    again => again,
+                }
             }
         };
         if again == 0 {
@@ -474,7 +484,7 @@ impl Pipeline {
         tracing::info!(
             run,
             pages = again,
-            "{} sums disagree: reading their pages again, each after its parent",
+            "{} sums disagree: reading the pages behind them again, each after its parent",
             disagreements.len()
         );
         let counts = self.store.frontier_counts(run).await?;

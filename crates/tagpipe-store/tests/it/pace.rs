@@ -26,6 +26,10 @@ on_both_engines! {
     the_pace_survives_reopening,
     an_unopened_site_has_no_slots,
     sites_do_not_share_a_pace,
+    slots_given_back_do_not_push_the_next_one_away,
+    a_slot_given_back_leaves_intervals_and_brake_as_they_were,
+    a_slot_that_was_followed_stays_taken,
+    a_pace_far_ahead_is_brought_back,
 }
 
 const SITE: &str = "https://example.test";
@@ -390,4 +394,94 @@ async fn sites_do_not_share_a_pace(crawl: Crawl) {
         .await
         .unwrap();
     assert!(slot.wait < SECOND && slot.brake.is_open());
+}
+
+/// Who takes a slot and makes no request, again and again, takes nothing from others.
+async fn slots_given_back_do_not_push_the_next_one_away(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    for _ in 0..3 {
+        refuse(&crawl, None).await;
+    }
+    let first = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    crawl
+        .store
+        .give_back_slot(SITE, every(SECOND), &first)
+        .await
+        .unwrap();
+    for _ in 0..50 {
+        let slot = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+        assert_eq!(slot.at_us, first.at_us, "the same slot again");
+        crawl
+            .store
+            .give_back_slot(SITE, every(SECOND), &slot)
+            .await
+            .unwrap();
+    }
+    let outlook = crawl.store.pace_outlook(SITE).await.unwrap();
+    assert!(outlook.next_slot_in <= 10 * SECOND, "{:?}", outlook.next_slot_in);
+    assert!(!outlook.is_far_ahead(SECOND));
+}
+
+async fn a_slot_given_back_leaves_intervals_and_brake_as_they_were(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let used = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    let unused = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    crawl
+        .store
+        .give_back_slot(SITE, every(SECOND), &unused)
+        .await
+        .unwrap();
+    // The longer interval is kept to the slot that was used.
+    let slow = crawl.store.take_slot(SITE, every(5 * SECOND)).await.unwrap();
+    assert!(slow.at_us - used.at_us >= 5_000_000);
+    assert!(slow.at_us - used.at_us <= 5_000_000 + 500_000);
+    // The brake closes while a slot is out: what is given back is not earlier than the brake allows.
+    let unused = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    let before_us = crawl.store.now_us().await.unwrap();
+    let brake = refuse(&crawl, None).await;
+    crawl
+        .store
+        .give_back_slot(SITE, every(SECOND), &unused)
+        .await
+        .unwrap();
+    let next = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert!(next.at_us >= before_us + brake.extra.as_micros() as i64);
+    assert!(next.at_us - slow.at_us >= (SECOND + brake.extra).as_micros() as i64);
+}
+
+async fn a_slot_that_was_followed_stays_taken(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    let first = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    let second = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    crawl
+        .store
+        .give_back_slot(SITE, every(SECOND), &first)
+        .await
+        .unwrap();
+    let third = crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    assert!(third.at_us - second.at_us >= 1_000_000);
+}
+
+async fn a_pace_far_ahead_is_brought_back(crawl: Crawl) {
+    crawl.store.open_pace(SITE).await.unwrap();
+    assert!(!crawl.store.bring_pace_back(SITE, SECOND).await.unwrap());
+    // Some slots that are out, a brake and a block are what they are.
+    let brake = refuse(&crawl, Some(1000 * SECOND)).await;
+    for _ in 0..3 {
+        crawl.store.take_slot(SITE, every(SECOND)).await.unwrap();
+    }
+    let outlook = crawl.store.pace_outlook(SITE).await.unwrap();
+    assert!(!outlook.is_far_ahead(SECOND), "{outlook:?}");
+    assert!(!crawl.store.bring_pace_back(SITE, SECOND).await.unwrap());
+    for _ in 0..20 {
+        crawl.store.take_slot(SITE, every(60 * SECOND)).await.unwrap();
+    }
+    let outlook = crawl.store.pace_outlook(SITE).await.unwrap();
+    assert!(outlook.is_far_ahead(SECOND), "{outlook:?}");
+    assert!(crawl.store.bring_pace_back(SITE, SECOND).await.unwrap());
+    let outlook = crawl.store.pace_outlook(SITE).await.unwrap();
+    assert_eq!(outlook.brake.extra, brake.extra);
+    let blocked = outlook.brake.blocked_for;
+    assert!(blocked > 990 * SECOND, "a block stays: {blocked:?}");
+    assert_eq!(outlook.next_slot_in, blocked);
 }

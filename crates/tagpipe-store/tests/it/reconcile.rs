@@ -1,7 +1,7 @@
 //! The sums: each check sees what it is for and nothing else, and what disagrees is read once more.
 
 use sea_orm::ConnectionTrait;
-use tagpipe_core::model::{CategoryRow, PageKind, PageRows, SetRow, YearRow};
+use tagpipe_core::model::{CardRow, CategoryRow, PageKind, PageRows, SetRow, YearRow};
 use tagpipe_store::contract::{ChildFate, Ending, Lease};
 use tagpipe_store::{Discrepancy, Verdict};
 
@@ -20,6 +20,8 @@ on_both_engines! {
     no_more_is_verified_than_allowed,
     a_certificate_of_two_cards_is_in_doubt_until_one_lists_it_no_more,
     only_a_reading_that_agrees_resolves,
+    pages_left_out_below_a_year_that_does_not_add_up_are_read,
+    a_page_that_agrees_since_is_resolved_by_a_run_that_leaves_it_out,
 }
 
 /// Two cards with three certificates, all sums in agreement, all pages completed.
@@ -494,4 +496,127 @@ async fn only_a_reading_that_agrees_resolves(mut crawl: Crawl) {
     }
     assert_eq!(crawl.count("discrepancies").await, 4);
     assert_eq!(crawl.count("discrepancies WHERE resolved_at IS NULL").await, 0);
+}
+
+/// Reads one category and one year of two sets down to their rows; `items` cards are promised. Gives the sets' page's lease
+/// back as completed, with its cards' pages admitted by `fate`.
+async fn read_down_to_two_sets(crawl: &Crawl, items: u64, fate: &ChildFate) {
+    crawl.add(&[categories_page()]).await;
+    crawl
+        .read(PageRows::Categories(vec![CategoryRow {
+            name: "Baseball".into(),
+        }]))
+        .await;
+    crawl
+        .read(PageRows::Years(vec![YearRow {
+            year: "1989".into(),
+            sets: 2,
+            items,
+            graded: 4,
+        }]))
+        .await;
+    let set = |brand: &str| SetRow {
+        brand: brand.into(),
+        name: String::new(),
+        counts: counts(&[("9", 2)]),
+        total: 2,
+    };
+    let lease = crawl.claim_one().await;
+    let mut finish = complete(&lease, PageRows::Sets(vec![set("Score"), set("Topps")]));
+    if let Ending::Completed { children, .. } = &mut finish.ending {
+        for child in children {
+            child.fate = fate.clone();
+        }
+    }
+    crawl.accept(&[finish]).await;
+}
+
+/// Completes the cards' page of `lease` without asking for the cards' own pages.
+async fn read_cards_alone(crawl: &Crawl, lease: &Lease, rows: Vec<CardRow>) {
+    let mut finish = complete(lease, PageRows::Cards(rows));
+    if let Ending::Completed { children, .. } = &mut finish.ending {
+        for child in children {
+            child.fate = ChildFate::Skip("not asked for".into());
+        }
+    }
+    crawl.accept(&[finish]).await;
+}
+
+/// A set loses a card, another of its cards gains the copies: its row is the same, its page is left out, and the year's
+/// count of cards alone tells.
+async fn pages_left_out_below_a_year_that_does_not_add_up_are_read(mut crawl: Crawl) {
+    read_down_to_two_sets(&crawl, 4, &ChildFate::Read).await;
+    for lease in crawl.claim(2).await {
+        read_cards_alone(&crawl, &lease, cards(2)).await;
+    }
+    assert!(disagreements(&crawl).await.is_empty());
+    assert_eq!(crawl.settle(&[]).await, 0);
+
+    crawl.next_run().await;
+    let if_due = ChildFate::ReadIfDue {
+        max_age: None,
+        audit: false,
+    };
+    read_down_to_two_sets(&crawl, 3, &if_due).await;
+    assert!(crawl.claim(9).await.is_empty(), "both sets show what they showed");
+    assert_eq!(disagreements(&crawl).await, [["year", "cards", "3", "4"]]);
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    let left_out = |reads_max| crawl.store.read_left_out(crawl.run, &doubt, reads_max);
+    assert_eq!(left_out(0).await.unwrap(), 0);
+    assert_eq!(left_out(1).await.unwrap(), 1, "no more than allowed");
+    assert_eq!(left_out(1).await.unwrap(), 0, "what was spent is spent");
+    let lease = only_one(crawl.claim(9).await);
+    assert_eq!(lease.identity.brand, "Score", "read longest ago");
+    read_cards_alone(&crawl, &lease, cards(2)).await;
+    assert_eq!(left_out(100).await.unwrap(), 1);
+    let lease = only_one(crawl.claim(9).await);
+    read_cards_alone(&crawl, &lease, vec![card("1", &[("9", 2)])]).await;
+    assert!(disagreements(&crawl).await.is_empty());
+    assert_eq!(left_out(100).await.unwrap(), 0, "nothing is left out any more");
+}
+
+async fn open_ones(crawl: &Crawl) -> i64 {
+    crawl.count("discrepancies WHERE resolved_at IS NULL").await
+}
+
+/// The run that read the page again ended before it compared anything, and the next one has no reason to read it.
+async fn a_page_that_agrees_since_is_resolved_by_a_run_that_leaves_it_out(mut crawl: Crawl) {
+    let rows = || vec![card("1", &[("9", 2)])];
+    crawl.read_down_to(rows()).await;
+    let lease = crawl.claim_one().await;
+    let unreadable = with_unreadable(complete(&lease, grade_rows(&["A1"])), "row 2, Score");
+    crawl.accept(&[unreadable]).await;
+    crawl
+        .sql("UPDATE years SET items_count = 2, sets_count = 2, graded_count = 4")
+        .await;
+    crawl.sql("UPDATE sets SET total = 3").await;
+    let doubt = crawl.store.disagreements(crawl.run, 100).await.unwrap();
+    assert_eq!(doubt.len(), 6, "{doubt:#?}");
+    crawl.settle(&doubt).await;
+    assert_eq!(open_ones(&crawl).await, 7);
+
+    // Whoever compares nothing resolves nothing, and neither does a run that comes before the page is read again.
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 7);
+    crawl.next_run().await;
+    crawl.read_down_to(rows()).await;
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 3, "the card's page was not read again");
+
+    crawl.next_run().await;
+    crawl.read_down_to(rows()).await;
+    crawl.read(grade_rows(&["A1", "A2"])).await;
+    // One that the next run finds to disagree all the same stays open.
+    crawl.sql("UPDATE years SET items_count = 5").await;
+    crawl
+        .sql("UPDATE discrepancies SET resolved_at = NULL WHERE what = 'cards'")
+        .await;
+    crawl.next_run().await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 1);
+    crawl.sql("UPDATE years SET items_count = 1").await;
+    crawl.settle(&[]).await;
+    assert_eq!(open_ones(&crawl).await, 0);
 }

@@ -417,7 +417,7 @@ async fn check_site(config: &Config, store: Option<&Store>) -> Finding {
                 check,
                 Severity::Skipped,
                 format!(
-                    "{origin}: not asked, the brake is on for another {}",
+                    "{origin}: not asked, the next request may be made in {} only",
                     duration(wait.as_secs_f64())
                 ),
                 "`tagpipe status` shows why",
@@ -461,9 +461,10 @@ async fn check_site(config: &Config, store: Option<&Store>) -> Finding {
 /// The time to wait for a slot of the site's shared pace; `None` when there is none to be had.
 async fn take_slot(config: &Config, store: &Store, origin: &str) -> Option<Duration> {
     let last_us = store.open_pace(origin).await.ok()?;
-    let brake = store.brake(origin).await.ok()?;
-    if brake.blocked_for > SLOT_PATIENCE {
-        return Some(brake.blocked_for);
+    // A slot that is not waited for would be missing to others.
+    let outlook = store.pace_outlook(origin).await.ok()?;
+    if outlook.next_slot_in > SLOT_PATIENCE {
+        return Some(outlook.next_slot_in);
     }
     let request = SlotRequest {
         interval: config.run.interval,
@@ -471,6 +472,9 @@ async fn take_slot(config: &Config, store: &Store, origin: &str) -> Option<Durat
         last_us,
     };
     let slot = store.take_slot(origin, request).await.ok()?;
+    if slot.wait > SLOT_PATIENCE {
+        store.give_back_slot(origin, request, &slot).await.ok()?;
+    }
     Some(slot.wait)
 }
 
@@ -490,6 +494,21 @@ async fn check_pace(config: &Config, store: Option<&Store>) -> Finding {
             }
         }
         found.push_str(&format!(", {at_work} runners at work now"));
+        let outlook = store.pace_outlook(&site).await.unwrap_or_default();
+        if outlook.is_far_ahead(asked) {
+            let ahead = duration(outlook.next_slot_in.as_secs_f64());
+            return Finding::new(
+                check,
+                Severity::Warning,
+                format!(
+                    "{found}; the next request may be made in {ahead} only, further away than the pace explains"
+                ),
+                match at_work {
+                    0 => "the next run begins the pace anew",
+                    _ => "stop the runners; the next run begins the pace anew when nobody is at work",
+                },
+            );
+        }
     }
     if asked < advice.interval && !is_stand_in(&config.profile) {
         return Finding::new(

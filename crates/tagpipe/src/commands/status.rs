@@ -164,6 +164,13 @@ fn pace_in_words(status: &RunStatus) -> String {
             brake.refusals_in_row
         ));
     }
+    if let Some(ahead) = status.pace_ahead_s {
+        text.push_str(&format!(
+            "next request to the site in {}, later than its pace explains;\n\
+             once no runner is at work, the next run begins the pace anew\n",
+            duration(ahead)
+        ));
+    }
     if let Some(left) = status.left_s {
         text.push_str(&format!(
             "left: {} pages known, at least {}\n",

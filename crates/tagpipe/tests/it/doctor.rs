@@ -1,7 +1,10 @@
 //! `tagpipe doctor`: every check is seen to fail.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tagpipe_demo::DemoConfig;
+use tagpipe_store::contract::SlotRequest;
 
 use crate::harness::{Engine, Rig};
 
@@ -184,7 +187,7 @@ async fn a_database_is_seen_to_be_away_unwritable_old_new_or_none() {
         "database",
         &["--database-url", &url],
         "warning",
-        &["lacks 1 of 8 migrations", "db migrate"],
+        &["lacks 1 of 10 migrations", "db migrate"],
     )
     .await;
     store.close().await;
@@ -327,4 +330,48 @@ async fn findings_are_words_for_people() {
             .lines()
             .any(|line| line.trim_start().starts_with('→'))
     );
+}
+
+/// Slots that nobody will use: `doctor` and `status` tell, and the next run does not wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pace_far_ahead_is_told_and_begun_anew() {
+    let rig = Rig::new(DemoConfig {
+        pages: 60,
+        ..DemoConfig::default()
+    })
+    .await;
+    rig.run(&[]).await.summary(0);
+    assert_finding(&rig, "pace", &["--offline"], "ok", &["0 runners"]).await;
+    let store = rig.open().await;
+    let site = rig.site.site_url();
+    let hours = SlotRequest {
+        interval: Duration::from_secs(2 * 3600),
+        delay: Duration::ZERO,
+        last_us: 0,
+    };
+    for _ in 0..2 {
+        let site = site.trim_end_matches('/');
+        store.open_pace(site).await.expect("a pace");
+        store.take_slot(site, hours).await.expect("a slot");
+    }
+    store.close().await;
+    let told = &[
+        "further away than the pace explains",
+        "the next run begins the pace anew",
+    ];
+    assert_finding(&rig, "pace", &["--offline"], "warning", told).await;
+    let (_, site) = finding(&rig, "site", &[]).await;
+    assert_eq!(site["result"], "skipped", "{site:#}");
+    let status = rig
+        .tagpipe(&["status", "--database-url", "sqlite:tagpipe.db"])
+        .await;
+    assert!(
+        status.stdout.contains("begins the pace anew"),
+        "{}",
+        status.stdout
+    );
+    let ended = rig.run(&[]).await;
+    assert!(ended.stderr.contains("it begins anew"), "{}", ended.stderr);
+    ended.summary(0);
+    assert_finding(&rig, "pace", &["--offline"], "ok", &["0 runners"]).await;
 }

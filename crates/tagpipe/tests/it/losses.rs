@@ -1,6 +1,7 @@
 //! Losses that no page tells of: each is planted alone, found, and named. And a site that moves while it is read loses
 //! nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tagpipe_demo::{CardRow, DemoConfig, World};
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::entities::cards;
 
-use crate::harness::{Ended, Engine, Rig};
+use crate::harness::{Ended, Engine, Rig, pages_of};
 use crate::proxy::{Answer, Proxy};
 use crate::truth::place;
 
@@ -394,4 +395,54 @@ async fn sqlite_reads_the_rows_above_before_it_disputes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_reads_the_rows_above_before_it_disputes() {
     a_run_that_begins_below_reads_the_rows_above_before_it_disputes(Engine::Postgres).await;
+}
+
+/// The last pages do not fit the profile, which ends the runner's loop, and the brake is closed. Then the sums have pages read
+/// again: they are read, and no slot is taken in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_are_verified_after_odd_pages_have_ended_the_reading() {
+    let mut rig = Rig::new(site(60, 1)).await;
+    let world = rig.site.world();
+    let lacking = card(&world, |row| (3..100).contains(&row.total));
+    let certificate = certificates(&world, &lacking)[0].clone();
+    let lacking = place(&lacking.url).0;
+    let all: Vec<String> = world.card_rows().map(|row| place(&row.url).0).collect();
+    let seen: Mutex<Vec<String>> = Mutex::default();
+    let refusals = AtomicU64::new(0);
+    let proxy = Proxy::start(Some(rig.site.site_addr()), move |path| {
+        let page = place(path).0;
+        if !all.contains(&page) {
+            return Answer::Forward;
+        }
+        let mut seen = seen.lock().expect("a lock");
+        let number = seen.iter().position(|one| *one == page).unwrap_or(seen.len());
+        if number == seen.len() {
+            seen.push(page.clone());
+        }
+        if number + 1 == all.len() && refusals.fetch_add(1, Ordering::Relaxed) < 4 {
+            Answer::status("503 Service Unavailable")
+        } else if number + 3 >= all.len() {
+            Answer::Page("<!doctype html><title>Nothing</title>".to_owned())
+        } else if page == lacking {
+            let certificate = certificate.clone();
+            Answer::Rewrite(Box::new(move |html| without_row(&html, &certificate)))
+        } else {
+            Answer::Forward
+        }
+    })
+    .await;
+    rig.read_from(proxy.url());
+    let summary = rig
+        .run(&["--concurrency", "1", "--max-retries", "1"])
+        .await
+        .summary(3);
+    assert_eq!(pages_of(&summary, "failed"), 3, "{summary:#}");
+    assert!(summary["discrepancies"].as_u64() >= Some(1), "{summary:#}");
+    let verified: i64 = rig.pages().await.iter().map(|page| page.verifications).sum();
+    assert!(verified >= 2, "the card's page and its set's were read again");
+    let store = rig.open().await;
+    let outlook = store.pace_outlook(&proxy.url()).await.expect("a pace");
+    let ahead = outlook.next_slot_in;
+    assert!(ahead < Duration::from_secs(10), "{ahead:?}");
+    store.close().await;
 }

@@ -395,6 +395,27 @@ async fn a_page_that_another_one_contradicts_is_read() {
     }
 }
 
+/// A set has lost a card and another of its cards has gained the copies: its row shows the same, and its year's count of cards
+/// alone tells that its page has to be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_a_count_of_cards_contradicts_is_read() {
+    let world = DemoConfig {
+        churn: 0.05,
+        ..site(300, 42)
+    };
+    let rig = rig(Engine::Sqlite, world).await;
+    rig.run(&[]).await.summary(0);
+    for week in 1..=2 {
+        restless(&rig, week, 0.1);
+        let ended = rig.run(&[]).await;
+        assert_eq!(ended.summary(0)["end"], "reconciled", "week {week}");
+    }
+    let checked = rig
+        .tagpipe(&["check", "--database-url", "sqlite:tagpipe.db"])
+        .await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+}
+
 /// A card has got another name since its set was read, and its page is due: the page that lists it is read again, and nobody
 /// asks for the old address any more.
 #[tokio::test(flavor = "multi_thread")]
