@@ -28,7 +28,7 @@ pub struct RunOverview {
     /// From its start to its end, or to now, in seconds.
     pub elapsed_s: f64,
     /// Processes that worked on it.
-    pub runners: u64,
+    pub runner_processes: u64,
     /// Pages read whole, by all of them.
     pub pages_completed: u64,
     /// Pages given up.
@@ -181,7 +181,7 @@ impl Store {
             "SELECT runs.id, runs.state, runs.steering, {started} AS started_at, {finished} AS finished_at, \
                  coalesce({finished_us}, {now}) - {started_us} AS elapsed_us, {config} AS config, \
                  coalesce({summary}, 'null') AS summary, \
-                 (SELECT count(*) FROM runners WHERE runners.run_id = runs.id) AS runners, {sums} \
+                 (SELECT count(*) FROM runners WHERE runners.run_id = runs.id) AS runner_processes, {sums} \
              FROM runs {which}",
             started = dialect.iso("runs.started_at"),
             finished = dialect.iso("runs.finished_at"),
@@ -354,7 +354,7 @@ fn run_overview(row: &QueryResult) -> Result<RunOverview, StoreError> {
         started_at: row.try_get("", "started_at")?,
         finished_at: row.try_get("", "finished_at")?,
         elapsed_s: seconds(row, "elapsed_us")?,
-        runners: count(row, "runners")?,
+        runner_processes: count(row, "runner_processes")?,
         pages_completed: count(row, "pages_completed")?,
         pages_failed: count(row, "pages_failed")?,
         requests: count(row, "requests")?,

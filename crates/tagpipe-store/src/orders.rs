@@ -356,11 +356,14 @@ impl Store {
             .rows_affected()
             > 0;
         if left && is_over {
-            let what = format!(
-                "the order of {} is {}: {reason}",
-                order.ordered_by,
-                state.as_str()
-            );
+            let what = match reason {
+                "" => format!("the order of {} is carried out", order.ordered_by),
+                _ => format!(
+                    "the order of {} is {}: {reason}",
+                    order.ordered_by,
+                    state.as_str()
+                ),
+            };
             note(&transaction, dialect, order.run, order.id, what).await?;
         }
         transaction.commit().await?;

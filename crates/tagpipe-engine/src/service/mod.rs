@@ -72,6 +72,8 @@ struct Tended {
     /// Processes that have failed since one did not.
     failures: u32,
     retry_at: Option<Instant>,
+    /// When the order was last taken or its term renewed.
+    held_at: Option<Instant>,
 }
 
 /// Why a run was not ordered.
@@ -407,6 +409,15 @@ impl Service {
                 self.store.steer(run, Steering::Stop, &order.ordered_by).await?;
                 return Ok(());
             }
+            // Nothing changes, and the term is long enough.
+            Step::Watch
+                if tended
+                    .get(&order.id)
+                    .and_then(|one| one.held_at)
+                    .is_some_and(|at| at.elapsed() < TERM / 4) =>
+            {
+                return Ok(());
+            }
             _ => {}
         }
         if !self.store.hold_order(order.id, &self.instance, TERM).await? {
@@ -415,6 +426,7 @@ impl Service {
             return Ok(());
         }
         let entry = tended.entry(order.id).or_default();
+        entry.held_at = Some(Instant::now());
         match step {
             Step::Begin => self.start(order, None, entry).await?,
             Step::Resume(run) => self.start(order, Some(run), entry).await?,
@@ -498,6 +510,7 @@ impl Service {
             let run = order.run;
             match state {
                 OrderState::Failed => tracing::error!(order = order.id, run, "the order failed: {why}"),
+                _ if why.is_empty() => tracing::info!(order = order.id, run, "the order is carried out"),
                 _ => tracing::info!(order = order.id, run, "the order is {}: {why}", state.as_str()),
             }
         }

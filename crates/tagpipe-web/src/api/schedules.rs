@@ -195,7 +195,7 @@ pub(super) async fn put(
 ) -> Result<axum::Json<ShownSchedule>, Problem> {
     let plan = wanted.checked(&app.service)?;
     if plan.name != name {
-        return Err(Problem::wrong(
+        return Err(Problem::conflict(
             "the name in the path and the one in the body differ",
         ));
     }

@@ -104,15 +104,15 @@ pub(crate) struct ScheduleArguments {
     /// A setting of its runs, such as categories=Hockey; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) options: Vec<String>,
-    /// Longest random delay of a beginning, e.g. 10m
-    #[arg(long, value_name = "TIME", default_value = "0s")]
-    pub(crate) jitter: String,
+    /// Longest random delay of a beginning, e.g. 10m [default: none]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) jitter: Option<String>,
     /// What to do while a run is under way
     #[arg(long, value_enum, value_name = "WHAT", default_value = "skip")]
     pub(crate) when_busy: WhenBusy,
-    /// How long after a time that was missed it is still made up for, e.g. 6h
-    #[arg(long, value_name = "TIME", default_value = "0s")]
-    pub(crate) catch_up: String,
+    /// How long after a time that was missed it is still made up for, e.g. 6h [default: not at all]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) catch_up: Option<String>,
     /// Write it without letting its times count
     #[arg(long)]
     pub(crate) disabled: bool,

@@ -186,14 +186,15 @@ fn plan_of(merged: &Merged, arguments: &ScheduleArguments) -> Result<NewSchedule
         })?;
         options.set(key.trim(), value);
     }
-    let seconds = |flag: &str, text: &str| {
-        parse_time(text)
+    let seconds = |flag: &str, text: Option<&str>| match text {
+        None => Ok(0),
+        Some(text) => parse_time(text)
             .and_then(|time| u32::try_from(time.as_secs()).ok())
             .ok_or_else(|| {
                 Failure::usage(format!(
                     "`{text}` is not a time (set by {flag}); it takes 30s, 10m or 6h"
                 ))
-            })
+            }),
     };
     Ok(NewSchedule {
         name: name.to_owned(),
@@ -201,13 +202,13 @@ fn plan_of(merged: &Merged, arguments: &ScheduleArguments) -> Result<NewSchedule
         time_zone,
         options: options.to_json(),
         enabled: !arguments.disabled,
-        jitter_s: seconds("--jitter", &arguments.jitter)?,
+        jitter_s: seconds("--jitter", arguments.jitter.as_deref())?,
         overlap: match arguments.when_busy {
             WhenBusy::Skip => Overlap::Skip,
             WhenBusy::Queue => Overlap::Queue,
             WhenBusy::Stop => Overlap::Stop,
         },
-        catch_up_s: seconds("--catch-up", &arguments.catch_up)?,
+        catch_up_s: seconds("--catch-up", arguments.catch_up.as_deref())?,
     })
 }
 

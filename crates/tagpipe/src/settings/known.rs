@@ -205,7 +205,12 @@ pub(crate) const KNOWN: &[Known] = &[
     ),
     known("database_patience", None, Some("60"), "seconds from 1 to 86400"),
     known("lease_term", None, Some("30"), "seconds from 1 to 3600"),
-    known("num_runners", None, Some("3"), "a whole number from 1 to 64"),
+    known(
+        "num_runners",
+        Some("PIPELINE_NUM_RUNNERS"),
+        Some("3"),
+        "a whole number from 1 to 64",
+    ),
     known("check_interval", None, Some("10.0"), "seconds from 0.1 to 3600"),
     known("working_directory", None, Some("."), "a folder that exists"),
     known(

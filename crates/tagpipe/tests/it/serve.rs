@@ -616,3 +616,73 @@ async fn wrong_requests_are_told_what_is_wrong() {
         .expect("an answer");
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_are_looked_after_from_the_command_line() {
+    let rig = Rig::new(site(40)).await;
+    let schedule = async |arguments: &[&str], code: i32| {
+        let all = [&["schedule"], arguments, &["--database-url", "sqlite:tagpipe.db"]].concat();
+        let ended = rig.tagpipe(&all).await;
+        assert_eq!(
+            ended.code,
+            Some(code),
+            "{arguments:?}: {}{}",
+            ended.stdout,
+            ended.stderr
+        );
+        format!("{}{}", ended.stdout, ended.stderr)
+    };
+    // The night in which Berlin's clocks are put forward has no 02:30.
+    let shown = schedule(&["preview", "30 2 29 3 *", "--time-zone", "Europe/Berlin"], 0).await;
+    assert_eq!(shown.matches("-03-29").count(), 10, "{shown}");
+    let zone = ["--time-zone", "Europe/Berlin"];
+    schedule(
+        &[
+            &["add", "weekly", "0 3 * * SUN", "--set", "categories=Hockey"],
+            &zone[..],
+        ]
+        .concat(),
+        0,
+    )
+    .await;
+    let more = [
+        "--jitter",
+        "10m",
+        "--catch-up",
+        "6h",
+        "--when-busy",
+        "queue",
+        "--disabled",
+    ];
+    schedule(&[&["add", "hourly", "0 * * * *"], &more[..]].concat(), 0).await;
+    let listed = schedule(&["list"], 0).await;
+    for word in [
+        "weekly",
+        "03:00:00 +0",
+        "Sun",
+        "categories=Hockey",
+        "hourly",
+        "disabled",
+        "queue",
+    ] {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    schedule(&["enable", "hourly"], 0).await;
+    assert!(!schedule(&["list"], 0).await.contains("disabled"));
+    schedule(&["remove", "hourly"], 0).await;
+    for (arguments, word) in [
+        (&["add", "weekly", "0 4 * * *"][..], "there is a schedule"),
+        (&["add", "x", "0 4 * *"], "4 fields"),
+        (&["add", "x", "0 4 * * *", "--time-zone", "Mars"], "Mars"),
+        (
+            &["add", "x", "0 4 * * *", "--set", "profile=/etc/passwd"],
+            "profile",
+        ),
+        (&["add", "x", "0 4 * * *", "--set", "max_pages=some"], "max_pages"),
+        (&["add", "x", "0 4 * * *", "--jitter", "long"], "--jitter"),
+        (&["remove", "hourly"], "hourly"),
+    ] {
+        let told = schedule(arguments, 2).await;
+        assert!(told.contains(word), "{arguments:?}: {told}");
+    }
+}
