@@ -34,6 +34,8 @@ pub mod memory;
 mod pool;
 mod process;
 mod tab;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// Watches a page until its content is there.
 const WAIT_SCRIPT: &str = include_str!("wait.js");

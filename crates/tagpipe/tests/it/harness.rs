@@ -177,6 +177,11 @@ impl Rig {
         self.base_url = base_url;
     }
 
+    /// The origin that this rig's runs read.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     pub(crate) fn set_variable(&mut self, name: &str, text: &str) {
         self.environment.push((name.to_owned(), text.to_owned()));
     }

@@ -5,6 +5,7 @@ mod browser;
 mod budget;
 mod chaos;
 mod crawl;
+mod dashboard;
 mod data_questions;
 mod diff;
 mod doctor;

@@ -11,16 +11,16 @@ use tagpipe_demo::DemoConfig;
 use crate::harness::{Engine, PATIENCE, Rig, Running, unhurried};
 
 /// A service of the rig's site, and how it is asked.
-struct Served {
+pub(crate) struct Served {
     running: Running,
-    address: String,
+    pub(crate) address: String,
     client: Client,
     token: Option<String>,
 }
 
 impl Served {
     /// Starts a service on a free port; its runs have one runner.
-    async fn start(rig: &Rig, more: &[&str]) -> Served {
+    pub(crate) async fn start(rig: &Rig, more: &[&str]) -> Served {
         rig.write(
             "tagpipe.toml",
             &format!(
@@ -32,13 +32,13 @@ impl Served {
             tagpipe_store::DatabaseUrl::Postgres(url) => url.to_string(),
             _ => "sqlite:tagpipe.db".to_owned(),
         };
-        let site = rig.site.site_url();
+        let site = rig.base_url();
         let mut arguments = vec![
             "serve",
             "--listen",
             "127.0.0.1:0",
             "--base-url",
-            &site,
+            site,
             "--database-url",
             &database,
         ];
@@ -75,13 +75,13 @@ impl Served {
         }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let response = self.request(Method::GET, path).send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         serde_json::from_str(&response.text().await.expect("a text")).expect("JSON")
     }
 
-    async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = self
             .request(Method::POST, path)
             .header("content-type", "application/json")
@@ -90,7 +90,7 @@ impl Served {
     }
 
     /// The run as soon as `is_so`.
-    async fn run_when(&self, run: i64, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn run_when(&self, run: i64, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let status = self.get(&format!("/api/v1/runs/{run}")).await;
@@ -114,7 +114,7 @@ async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-fn is_reconciled(status: &Value) -> bool {
+pub(crate) fn is_reconciled(status: &Value) -> bool {
     status["state"] == "reconciled"
 }
 
