@@ -178,6 +178,8 @@
       width: place.clientWidth,
       height: height(place),
       cursor: { points: { size: 7 } },
+      // The last time on the axis is wider than what lies beside the plot by itself.
+      padding: [null, 28, null, null],
       scales: {
         // A single moment has no span of its own: a day around it.
         x: { range: (_, least, most) => (most > least ? [least, most] : [least - 43_200, most + 43_200]) },

@@ -13,6 +13,7 @@ pub mod api;
 mod dashboard;
 mod guard;
 mod metrics;
+mod outlook;
 mod problem;
 mod server;
 mod state;

@@ -368,3 +368,33 @@ impl Listener for Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_must_not_happen_is_seen() {
+        let browser = Browser::start().await;
+        let page = browser
+            .open("data:text/html,<title>Calm</title>", 390, true)
+            .await;
+        let calm = page.sightings();
+        assert!(calm.errors.is_empty() && calm.dialogs.is_empty() && calm.hosts.is_empty());
+        // Nobody listens on port 1.
+        let noisy = "data:text/html,<script>console.error('said'); alert('opened'); \
+                     fetch('http://127.0.0.1:1/').catch(() => { throw new Error('thrown') })</script>";
+        page.go(noisy).await;
+        let deadline = Instant::now() + PATIENCE;
+        while page.sightings().errors.len() < 3 && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        let seen = page.sightings();
+        for word in ["said", "thrown", "ERR_"] {
+            assert!(seen.errors.iter().any(|error| error.contains(word)), "{seen:#?}");
+        }
+        assert_eq!(seen.dialogs, ["opened"]);
+        assert_eq!(seen.hosts, BTreeSet::from(["127.0.0.1:1".to_owned()]));
+        browser.close().await;
+    }
+}

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{Json, Path, Query};
 use super::pages::{Before, Page, rows};
 use crate::guard::{Controller, Reader};
+use crate::outlook::Outlook;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::streams::{Answer, ENDED, Frame};
@@ -364,7 +365,13 @@ async fn progress(app: &App, run: RunId) -> Option<Vec<Frame>> {
             return Some(Vec::new());
         }
     };
-    let is_over = status.run.is_over() || status.run.state == "interrupted";
+    let is_over = match Outlook::of(app.store(), &status).await {
+        Ok(outlook) => outlook == Outlook::Rests,
+        Err(error) => {
+            tracing::debug!(%error, run, "whether a run goes on could not be read");
+            return Some(Vec::new());
+        }
+    };
     let data = serde_json::to_string(&status).ok()?;
     let mut frames = vec![Frame {
         name: "progress".to_owned(),

@@ -23,6 +23,7 @@ use super::words::level_rows;
 use crate::api::audit::{Follower, follow};
 use crate::api::runs::last_event_id;
 use crate::guard::Reader;
+use crate::outlook::Outlook;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::streams::{Answer, Frame};
@@ -88,13 +89,17 @@ async fn run_parts(app: &App, run: RunId, may_control: bool, counted: &Counted) 
         Ok(status) => status?,
         Err(error) => return Some(unless_failed(Err(error))),
     };
-    let is_over = status.run.is_over() || status.run.state == "interrupted";
+    let outlook = match Outlook::of(store, &status).await {
+        Ok(outlook) => outlook,
+        Err(error) => return Some(unless_failed(Err(error))),
+    };
+    let is_over = outlook == Outlook::Rests;
     let quick = async {
         let parts = [
             part(
                 "head",
                 &RunHeadPart {
-                    head: run_page::head(&status, may_control),
+                    head: run_page::head(&status, outlook, may_control),
                 },
             ),
             part(

@@ -71,11 +71,15 @@ What a run may be told is what `tagpipe run` takes, by its key in tagpipe.toml: 
         name: String,
     },
     /// Let the times of a schedule count
+    #[command(after_help = "Examples:
+  tagpipe schedule enable weekly")]
     Enable {
         /// Its name
         name: String,
     },
     /// Let the times of a schedule pass
+    #[command(after_help = "Examples:
+  tagpipe schedule disable weekly")]
     Disable {
         /// Its name
         name: String,
@@ -143,8 +147,13 @@ pub(crate) enum TokenCommand {
         scope: TokenScope,
     },
     /// List the tokens, without their secrets
+    #[command(after_help = "Examples:
+  tagpipe token list
+  tagpipe token list --json")]
     List,
     /// End a token
+    #[command(after_help = "Examples:
+  tagpipe token revoke grafana")]
     Revoke {
         /// Its name
         name: String,

@@ -86,7 +86,7 @@ async fn column(page: &Page, table: &str, heading: &str) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_started_and_watched_to_its_end() {
-    let rig = Rig::new(unhurried(300, 40)).await;
+    let rig = Rig::new(unhurried(300, 60)).await;
     let served = Served::start(&rig, &[]).await;
     let browser = Browser::start().await;
     let page = browser.open(&served.address, DESKTOP, false).await;
@@ -102,6 +102,10 @@ async fn a_run_is_started_and_watched_to_its_end() {
         let done = text(&page, "[sse-swap=head] .figures .note").await;
         if seen.last() != Some(&done) {
             seen.push(done);
+            if seen.len() == 2 {
+                page.screenshot(&screenshots().join("run-under-way-1440-light.png"))
+                    .await;
+            }
         }
         assert!(Instant::now() < deadline, "{seen:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -148,10 +152,17 @@ async fn a_failed_page_is_retried_by_its_button() {
         .await;
     assert_eq!(text(&page, "#failed-title .number").await, "1");
     page.click("#retry-1").await;
+    page.wait_for("location.search === '?done=retried'").await;
+    page.evaluate("window.stayed = true").await;
     page.wait_for("document.querySelector('h1 + .badge')?.textContent === 'reconciled'")
         .await;
     page.wait_for("document.querySelector('#failed-title') === null")
         .await;
+    assert_eq!(
+        page.evaluate("window.stayed").await,
+        true,
+        "nobody loaded it again"
+    );
     assert_is_quiet(&page, &served, "a retry");
     rig.assert_equals_truth().await;
 }
@@ -241,44 +252,40 @@ async fn a_schedule_is_added_with_a_preview_and_removed() {
     let heading = text(&page, "section.panel h2").await;
     assert_eq!(heading, "nightly");
     let schedules = served.get("/api/v1/schedules").await;
-    assert_eq!(schedules["items"][0]["cron"], "30 2 * * SUN", "{schedules:#}");
+    assert_eq!(schedules[0]["cron"], "30 2 * * SUN", "{schedules:#}");
     page.click("button.danger").await;
     page.wait_for("document.querySelector('.empty strong')?.textContent === 'No schedule yet'")
         .await;
     let schedules = served.get("/api/v1/schedules").await;
-    assert_eq!(schedules["items"], json!([]));
+    assert_eq!(schedules, json!([]));
     assert_is_quiet(&page, &served, "a schedule");
 }
 
 /// A service with something on each page: two runs, a failed page, names that nobody would choose, a schedule.
-async fn furnished() -> (Rig, Served) {
+async fn furnished() -> (Rig, Proxy, Served) {
     let mut rig = Rig::new(DemoConfig {
         churn: 0.3,
         ..site(400, true)
     })
     .await;
     rig.run(&[]).await.summary(0);
-    let (_proxy, _) = failing(&mut rig).await;
+    let (proxy, _) = failing(&mut rig).await;
     rig.site.update(|config| config.epoch = 2);
     rig.run(&["--full", "--max-retries", "0"]).await.summary(3);
     let served = Served::start(&rig, &[]).await;
     let wanted = json!({ "name": "nightly", "cron": "0 3 * * *", "time_zone": "Europe/Berlin" });
     served.post("/api/v1/schedules", &wanted).await;
-    (rig, served)
+    (rig, proxy, served)
 }
 
-/// The first address on a page below `beginning`, the last one where names are wanted that nobody would choose.
-async fn address(page: &Page, beginning: &str, last: bool) -> String {
+/// The addresses below `beginning` to which the rows of a page lead.
+async fn addresses(page: &Page, beginning: &str) -> Vec<String> {
     let found = page
         .evaluate(&format!(
-            "[...document.querySelectorAll('main th a[href^=\"{beginning}\"]')].at({})?.getAttribute('href')",
-            if last { -1 } else { 0 }
+            "[...document.querySelectorAll('main th a[href^=\"{beginning}\"]')].map((one) => one.getAttribute('href'))"
         ))
         .await;
-    found
-        .as_str()
-        .unwrap_or_else(|| panic!("no {beginning}"))
-        .to_owned()
+    serde_json::from_value(found).expect("addresses")
 }
 
 /// The ways from the categories down to a card: a name for each page, and its path.
@@ -292,9 +299,14 @@ async fn down_to_a_card(page: &Page, served: &Served, hostile: bool) -> Vec<(&'s
     ] {
         let (_, from) = way.last().expect("a page");
         page.go(&format!("{}{from}", served.address)).await;
-        // Of the site's own names the categories' page alone has two kinds.
-        let last = hostile && name == "category";
-        way.push((name, address(page, beginning, last).await));
+        let mut found = addresses(page, beginning).await;
+        // The category with such names is the last one.
+        let wanted = if hostile && name == "category" {
+            found.len() - 1
+        } else {
+            0
+        };
+        way.push((name, found.swap_remove(wanted)));
     }
     way
 }
@@ -311,17 +323,20 @@ async fn violations(page: &Page, only_colours: bool) -> Vec<Value> {
     page.evaluate(&format!("window.axe ? true : (() => {{ {AXE} }})()"))
         .await;
     let only = if only_colours {
-        ", runOnly: { type: 'rule', values: ['color-contrast'] }"
+        "runOnly: { type: 'rule', values: ['color-contrast'] }"
     } else {
         ""
     };
     let found = page
         .evaluate(&format!(
-            "axe.run(document, {{ resultTypes: ['violations']{only} }}).then((found) => found.violations.map((one) => \
-             [one.id, ...one.nodes.slice(0, 5).map((node) => [node.html.slice(0, 300), node.failureSummary])]))"
+            "axe.run(document, {{ {only} }}).then((found) => [found.passes.length, found.violations.map((one) => \
+             [one.id, ...one.nodes.slice(0, 5).map((node) => [node.html.slice(0, 300), node.failureSummary])])])"
         ))
         .await;
-    serde_json::from_value(found).expect("a list")
+    let (passes, violations): (usize, Vec<Value>) = serde_json::from_value(found).expect("a pair");
+    let least = if only_colours { 1 } else { 10 };
+    assert!(passes >= least, "only {passes} rules found something to look at");
+    violations
 }
 
 /// Looks at each page in both colours at one width. All faults are told together.
@@ -363,7 +378,7 @@ async fn look_at(browser: &Browser, served: &Served, pages: &[(&str, String)], w
 }
 
 async fn every_page_can_be_used(width: u32) {
-    let (_rig, served) = furnished().await;
+    let (_rig, _proxy, served) = furnished().await;
     let browser = Browser::start().await;
     let page = browser.open(&served.address, width, false).await;
     let mut pages = down_to_a_card(&page, &served, false).await;
@@ -384,6 +399,7 @@ async fn every_page_can_be_used(width: u32) {
         ("analytics", "/analytics"),
         ("schedules", "/schedules"),
         ("system", "/system"),
+        ("system-examined", "/system?examine=true"),
         ("reference", "/api"),
         ("login", "/login"),
         ("missing", "/no/such/page"),
@@ -429,21 +445,19 @@ async fn names_that_are_scripts_run_nowhere() {
     let served = Served::start(&rig, &[]).await;
     let browser = Browser::start().await;
     let page = browser.open(&served.address, DESKTOP, false).await;
-    let mut paths: Vec<String> = down_to_a_card(&page, &served, true)
-        .await
-        .into_iter()
-        .map(|(_, path)| path)
-        .collect();
-    let set = paths[3].clone();
-    page.go(&format!("{}{set}", served.address)).await;
-    let shown = page
-        .evaluate("document.querySelector('main').textContent.includes('alert(1)')")
-        .await;
-    assert_eq!(shown, true, "the set has such names");
-    let cards = page
-        .evaluate("[...document.querySelectorAll('main th a[href^=\"/cards/\"]')].slice(0, 12).map((one) => one.getAttribute('href'))")
-        .await;
-    paths.extend(serde_json::from_value::<Vec<String>>(cards).expect("addresses"));
+    let (_, category) = down_to_a_card(&page, &served, true).await.swap_remove(1);
+    let mut paths = vec!["/catalogue".to_owned(), category.clone()];
+    let mut level = vec![category];
+    for beginning in ["/catalogue/years/", "/catalogue/sets/", "/cards/"] {
+        let mut below = Vec::new();
+        for path in &level {
+            page.go(&format!("{}{path}", served.address)).await;
+            below.extend(addresses(&page, beginning).await);
+        }
+        paths.extend(below.iter().cloned());
+        level = below;
+    }
+    assert!(level.len() > 12, "{} cards", level.len());
     paths.extend(
         [
             "/search?q=alert",
@@ -456,8 +470,10 @@ async fn names_that_are_scripts_run_nowhere() {
         ]
         .map(ToOwned::to_owned),
     );
+    let mut names = String::new();
     for path in &paths {
         page.go(&format!("{}{path}", served.address)).await;
+        names.push_str(&text(&page, "main").await);
         // What lies under the pointer gets its events.
         page.evaluate("for (const one of document.querySelectorAll('main *')) one.dispatchEvent(new Event('mouseover'))")
             .await;
@@ -469,5 +485,8 @@ async fn names_that_are_scripts_run_nowhere() {
             .await;
         assert_eq!(strange, json!([]), "{path}");
         assert_is_quiet(&page, &served, path);
+    }
+    for name in ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>"] {
+        assert!(names.contains(name), "{name} is shown as it is");
     }
 }

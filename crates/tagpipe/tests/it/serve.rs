@@ -238,6 +238,14 @@ async fn a_run_pauses_goes_on_and_stops() {
         .post(&format!("/api/v1/runs/{run}/resume"), &json!({}))
         .await;
     assert_eq!(status, StatusCode::OK);
+    // Whoever watches from now on sees its end, not that it had stopped.
+    let watched = served
+        .request(Method::GET, &format!("/api/v1/runs/{run}/events"))
+        .send()
+        .await
+        .expect("a stream");
+    let text = watched.text().await.expect("its events");
+    assert!(text.contains("event: ended\ndata: reconciled"), "{text}");
     served.run_when(run, is_reconciled).await;
     rig.assert_equals_truth().await;
 }

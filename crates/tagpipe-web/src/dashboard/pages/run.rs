@@ -27,6 +27,7 @@ use crate::dashboard::words::{
     run_state, what_of_run, when,
 };
 use crate::guard::Reader;
+use crate::outlook::Outlook;
 use crate::state::App;
 
 const SLOWEST: u32 = 8;
@@ -54,7 +55,7 @@ pub(crate) async fn page(
     frame.notice = done.notice();
     answer(&RunPage {
         frame,
-        head: head(&status, may),
+        head: head(&status, Outlook::of(store, &status).await?, may),
         levels: level_rows(&status.levels),
         tree: tree(store, run).await?,
         runners: runner_rows(&status),
@@ -67,17 +68,18 @@ pub(crate) async fn page(
 }
 
 /// State, times, main numbers and buttons.
-pub(crate) fn head(status: &RunStatus, may_control: bool) -> RunHead {
+pub(crate) fn head(status: &RunStatus, outlook: Outlook, may_control: bool) -> RunHead {
     let run = &status.run;
     let (done, known) = done_and_known(&status.levels);
     let is_running = run.state == "running";
     let is_paused = is_running && run.steering == Steering::Pause;
+    let is_left = run.state == "interrupted" && outlook == Outlook::Rests;
     RunHead {
         id: run.id,
         state: run_state(run),
-        meaning: meaning(status),
+        meaning: meaning(status, outlook),
         started_at: when(&run.started_at),
-        is_live: !run.is_over() && run.state != "interrupted",
+        is_live: outlook != Outlook::Rests,
         finished_at: maybe_when(run.finished_at.as_ref()),
         took: lasting(run.elapsed_s),
         left: status.left_s.filter(|_| is_running).map(lasting),
@@ -95,12 +97,12 @@ pub(crate) fn head(status: &RunStatus, may_control: bool) -> RunHead {
         pace: is_running.then(|| pace(status.interval_s)),
         brake: brake(&status.brake).filter(|_| is_running),
         can_pause: may_control && is_running && run.steering == Steering::Go,
-        can_resume: may_control && (is_paused || run.state == "interrupted"),
+        can_resume: may_control && (is_paused || is_left),
         can_stop: may_control && is_running && run.steering != Steering::Stop,
     }
 }
 
-fn meaning(status: &RunStatus) -> String {
+fn meaning(status: &RunStatus, outlook: Outlook) -> String {
     let site = status.run.site();
     match run_state(&status.run) {
         "running" if status.alive == 0 => "No runner is at work on it now.".into(),
@@ -108,6 +110,9 @@ fn meaning(status: &RunStatus) -> String {
         "running" => format!("{} runners read {site}.", status.alive),
         "paused" => "Its runners wait; no page is begun.".into(),
         "stopping" => "Its runners finish the pages that they have in hand.".into(),
+        "interrupted" if outlook == Outlook::GoesOn => {
+            "It stopped before its end, and goes on as soon as no other run is under way.".into()
+        }
         "interrupted" => "It stopped before its end. What it read is kept, and it can go on.".into(),
         "reconciled" => "Everything was read, and the sums agree.".into(),
         _ if status.run.pages_failed > 0 => "It came to its end, and some pages failed.".into(),

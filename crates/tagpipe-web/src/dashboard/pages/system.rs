@@ -17,7 +17,7 @@ use crate::state::App;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Asked {
-    /// Whether the doctor is to look: it asks the site for a page, so not each time that somebody looks at this one.
+    /// Whether the doctor is to look: it starts a browser, so not each time that somebody looks at this one.
     examine: bool,
 }
 

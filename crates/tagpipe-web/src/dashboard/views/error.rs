@@ -31,7 +31,7 @@ impl ErrorPage {
             ),
             404 => (
                 "Nothing here",
-                "There is no such page, or what it showed is stored no longer. Search for it, or go to the overview.",
+                "There is no such page, or what it showed is stored no longer. From the overview you can search for it.",
             ),
             429 => ("Too many requests", "Wait a moment, then reload the page."),
             503 => (
