@@ -38,7 +38,7 @@ pub use timetable::{Timetable, WrongTimetable};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an order stays with a service that is not heard of any more.
-const TERM: Duration = Duration::from_secs(20);
+const TERM: Duration = Duration::from_secs(10);
 
 /// How late a planned time is still in time. A service looks every second; a machine may be busy.
 const GRACE: Duration = Duration::from_secs(60);

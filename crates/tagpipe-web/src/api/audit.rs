@@ -27,6 +27,8 @@ use crate::streams::{Answer, OpenStream, sse};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Entries taken at a look, and kept in mind as sent.
 const TAKEN_MAX: u32 = 1000;
+/// Entries of a lifetime ago.
+const SINCE_MAX_S: u32 = i32::MAX.unsigned_abs();
 /// An entry becomes visible with its transaction, and may be older than one that was sent.
 const LOOK_BACK: Duration = Duration::from_secs(30);
 
@@ -46,10 +48,9 @@ pub(crate) struct Wanted {
     /// About the page of this key; with `*` at its end, about all whose keys begin so.
     pub(crate) page_key: Option<String>,
     /// No older than so many seconds.
-    #[param(minimum = 0, maximum = 3_000_000_000_i64)]
+    #[param(minimum = 0, maximum = 2_147_483_647)]
     pub(crate) since_s: Option<u32>,
     /// `next` of the page before.
-    #[param(minimum = 0)]
     pub(crate) before: Option<i64>,
     /// Rows on the page; 50 if not said.
     #[param(minimum = 1, maximum = 500)]
@@ -66,6 +67,11 @@ impl Wanted {
         let kind = |name: &String| {
             AuditKind::from_name(name).ok_or_else(|| Problem::wrong(format!("`{name}` is no kind of entry")))
         };
+        if let Some(since) = self.since_s.filter(|since| *since > SINCE_MAX_S) {
+            return Err(Problem::wrong(format!(
+                "`since_s` is {since}; it takes 0 to {SINCE_MAX_S}"
+            )));
+        }
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Ok(AuditFilter {
             least: said(&self.level).as_ref().map(level).transpose()?,
@@ -86,7 +92,7 @@ pub(super) async fn list(
     _: Reader,
     Query(wanted): Query<Wanted>,
 ) -> Result<axum::Json<Page<AuditRecord>>, Problem> {
-    let limit = rows(wanted.limit);
+    let limit = rows(wanted.limit)?;
     let entries = app
         .store()
         .audit_entries(&wanted.filter()?, wanted.before, limit + 1)

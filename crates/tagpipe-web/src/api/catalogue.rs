@@ -86,7 +86,7 @@ pub(super) async fn sets(
     Query(page): Query<After>,
 ) -> Result<Response, Problem> {
     the_year(app.store(), id).await?;
-    let limit = rows(page.limit);
+    let limit = rows(page.limit)?;
     let sets = app.store().sets_of(id, page.after, limit + 1).await?;
     kept(&headers, &Page::of(sets, limit, |set| set.id.to_string()))
 }
@@ -134,7 +134,7 @@ pub(super) async fn cards(
     Query(page): Query<After>,
 ) -> Result<Response, Problem> {
     the_set(app.store(), id).await?;
-    let limit = rows(page.limit);
+    let limit = rows(page.limit)?;
     let cards = app.store().cards_of(id, page.after, limit + 1).await?;
     kept(&headers, &Page::of(cards, limit, |card| card.id.to_string()))
 }
@@ -178,7 +178,7 @@ pub(super) async fn grade_rows(
 ) -> Result<Response, Problem> {
     the_card(app.store(), id).await?;
     let after = page.after.as_deref().map(cursor).transpose()?;
-    let limit = rows(page.limit);
+    let limit = rows(page.limit)?;
     let found = app.store().grade_rows_of(id, after, limit + 1).await?;
     kept(&headers, &Page::of(found, limit, place))
 }
@@ -234,7 +234,6 @@ pub(super) struct Wanted {
     /// In this category alone, by its id.
     category: Option<i64>,
     /// `next` of the page before.
-    #[param(minimum = 0)]
     after: Option<i64>,
     /// Rows on the page; 50 if not said.
     #[param(minimum = 1, maximum = 500)]
@@ -251,7 +250,7 @@ pub(super) async fn search(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let limit = rows(wanted.limit);
+    let limit = rows(wanted.limit)?;
     let found = app
         .store()
         .search(&wanted.q, wanted.category, wanted.after, limit + 1)
@@ -286,7 +285,6 @@ pub(super) struct Disagreeing {
     /// About a `year`, a `set`, a `card` or a `page` alone.
     subject: Option<String>,
     /// `next` of the page before.
-    #[param(minimum = 0)]
     after: Option<i64>,
     /// Rows on the page; 50 if not said.
     #[param(minimum = 1, maximum = 500)]
@@ -303,7 +301,7 @@ pub(super) async fn discrepancies(
     headers: HeaderMap,
     Query(wanted): Query<Disagreeing>,
 ) -> Result<Response, Problem> {
-    let limit = rows(wanted.limit);
+    let limit = rows(wanted.limit)?;
     let found = app
         .store()
         .discrepancies(

@@ -20,7 +20,7 @@ pub(super) async fn list(
     _: Reader,
     Query(page): Query<Before>,
 ) -> Result<axum::Json<Page<RunOrder>>, Problem> {
-    let limit = rows(page.limit);
+    let limit = rows(page.limit)?;
     let orders = app.store().orders(page.before, limit + 1).await?;
     Ok(axum::Json(Page::of(orders, limit, |order| order.id.to_string())))
 }

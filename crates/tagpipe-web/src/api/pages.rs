@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::problem::Problem;
+
 /// Rows on a page, if nobody asks for another number, and at most.
 const ROWS: u32 = 50;
 const ROWS_MAX: u32 = 500;
@@ -32,7 +34,6 @@ impl<T> Page<T> {
 #[into_params(parameter_in = Query)]
 pub(crate) struct After {
     /// `next` of the page before.
-    #[param(minimum = 0)]
     pub(crate) after: Option<i64>,
     /// Rows on the page; 50 if not said.
     #[param(minimum = 1, maximum = 500)]
@@ -44,14 +45,19 @@ pub(crate) struct After {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Before {
     /// `next` of the page before.
-    #[param(minimum = 0)]
     pub(crate) before: Option<i64>,
     /// Rows on the page; 50 if not said.
     #[param(minimum = 1, maximum = 500)]
     pub(crate) limit: Option<u32>,
 }
 
-/// The number of rows asked for, within bounds.
-pub(crate) fn rows(limit: Option<u32>) -> u32 {
-    limit.unwrap_or(ROWS).clamp(1, ROWS_MAX)
+/// The number of rows asked for, if it is within bounds.
+pub(crate) fn rows(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(ROWS);
+    match (1..=ROWS_MAX).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Problem::wrong(format!(
+            "`limit` is {limit}; it takes 1 to {ROWS_MAX}"
+        ))),
+    }
 }

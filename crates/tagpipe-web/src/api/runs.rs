@@ -36,7 +36,7 @@ pub(super) async fn list(
     _: Reader,
     Query(page): Query<Before>,
 ) -> Result<axum::Json<Page<RunOverview>>, Problem> {
-    let limit = rows(page.limit);
+    let limit = rows(page.limit)?;
     let runs = app.store().runs(page.before, limit + 1).await?;
     Ok(axum::Json(Page::of(runs, limit, |run| run.id.to_string())))
 }

@@ -19,6 +19,7 @@ use crate::state::App;
 /// Times shown in advance.
 const UPCOMING: usize = 5;
 const NAME_MAX: usize = 100;
+const SECONDS_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// A schedule, and what comes of it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -120,6 +121,13 @@ impl WantedSchedule {
             return Err(Problem::wrong(format!(
                 "a schedule's name takes 1 to {NAME_MAX} characters, without `/`"
             )));
+        }
+        for (key, seconds) in [("jitter_s", self.jitter_s), ("catch_up_s", self.catch_up_s)] {
+            if seconds > SECONDS_MAX {
+                return Err(Problem::wrong(format!(
+                    "`{key}` is {seconds}; it takes 0 to {SECONDS_MAX}"
+                )));
+            }
         }
         Timetable::new(&self.cron, &self.time_zone).map_err(|wrong| Problem::wrong(wrong.to_string()))?;
         service.launcher().check(&self.options).map_err(Problem::wrong)?;
