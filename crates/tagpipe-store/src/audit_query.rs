@@ -110,6 +110,49 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
+    /// Number of the newest entry; 0 if there is none.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn newest_audit_entry(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT coalesce(max(id), 0) AS id FROM audit_logs";
+        let rows = self.rows(self.dialect.statement(sql, [])).await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.try_get("", "id")?))
+    }
+
+    /// The first `limit` entries with numbers above `after` and up to `until` that `filter` lets through, by number.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn audit_entries_between(
+        &self,
+        filter: &AuditFilter,
+        after: i64,
+        until: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let mut conditions = Conditions::default();
+        self.add_filter(&mut conditions, filter);
+        conditions.add("id >", after);
+        conditions.add("id <=", until);
+        if let Some(least) = filter.least {
+            let names: Vec<_> = AuditLevel::ALL
+                .into_iter()
+                .filter(|level| *level >= least)
+                .map(|level| format!("'{}'", level.as_str()))
+                .collect();
+            conditions.parts.push(format!("level IN ({})", names.join(", ")));
+        }
+        let limit = conditions.place(i64::from(limit));
+        let sql = format!(
+            "SELECT {columns} FROM audit_logs AS entry WHERE {conditions} ORDER BY id LIMIT {limit}",
+            columns = self.audit_columns(),
+            conditions = conditions.parts.join(" AND "),
+        );
+        let rows = self.rows(self.dialect.statement(sql, conditions.values)).await?;
+        rows.iter().map(record).collect()
+    }
+
     fn add_filter(&self, conditions: &mut Conditions, filter: &AuditFilter) {
         let dialect = self.dialect;
         if let Some(kind) = filter.kind {

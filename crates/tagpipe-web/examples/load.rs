@@ -136,12 +136,13 @@ fn address_of(child: &mut Child) -> Result<String> {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
                 if let Some(at) = line.find("http://127.0.0.1:") {
-                    let address: String = line[at..]
-                        .chars()
-                        .take_while(|it| it.is_ascii_alphanumeric() || ":/.".contains(*it))
-                        .collect();
+                    let host = line[at + "http://".len()..]
+                        .split(['/', '"', ' '])
+                        .next()
+                        .unwrap_or_default();
+                    let address = format!("http://{host}");
                     // Only the first one is waited for.
-                    let _ = sender.send(address.trim_end_matches('/').to_owned());
+                    let _ = sender.send(address);
                 }
             }
         });

@@ -1,18 +1,18 @@
 //! The audit trail: what happened, and why.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
-use tagpipe_store::Store;
 use tagpipe_store::audit::{AuditKind, AuditLevel};
 use tagpipe_store::audit_query::{AuditFilter, AuditRecord};
+use tagpipe_store::{Dialect, Store, StoreError};
 use utoipa::IntoParams;
 
 use super::asked::Query;
@@ -25,12 +25,12 @@ use crate::streams::{Answer, OpenStream, sse};
 
 /// How often the trail is looked at for those who follow it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Entries taken at a look, and kept in mind as sent.
+/// Entries taken at a time.
 const TAKEN_MAX: u32 = 1000;
 /// Entries of a lifetime ago.
 const SINCE_MAX_S: u32 = i32::MAX.unsigned_abs();
-/// An entry becomes visible with its transaction, and may be older than one that was sent.
-const LOOK_BACK: Duration = Duration::from_secs(30);
+/// Longest time from an entry's number to its becoming visible.
+const LOOK_BACK: Duration = Duration::from_secs(10);
 
 /// Which entries are wanted; what is not said does not matter.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -136,12 +136,18 @@ pub(crate) fn follow(
     sse(Box::pin(events.take_until(Box::pin(app.streams.ended()))))
 }
 
-/// Somebody who follows the trail.
+/// Somebody who follows the trail, by the entries' numbers.
 pub(crate) struct Follower {
     store: Store,
     filter: AuditFilter,
-    /// Entries that were sent, or were there before.
-    seen: HashSet<i64>,
+    /// All entries up to this number were sent, or are not wanted.
+    settled: i64,
+    /// Those above it that were sent.
+    sent: BTreeSet<i64>,
+    /// The newest number at earlier looks, oldest first.
+    tops: VecDeque<(Instant, i64)>,
+    /// The look under way: how far it has come, and where it ends.
+    looking: Option<(i64, i64)>,
     is_first: bool,
     _open: OpenStream,
 }
@@ -154,53 +160,83 @@ impl Follower {
         last: Option<u64>,
     ) -> Result<Follower, Problem> {
         let store = app.store().clone();
-        let known = store.audit_entries(&recent(&filter), None, TAKEN_MAX).await?;
+        let newest = store.newest_audit_entry().await?;
         let last = last.and_then(|last| i64::try_from(last).ok());
-        let seen = known
-            .iter()
-            .map(|entry| entry.id)
-            .filter(|id| last.is_none_or(|last| *id <= last))
-            .collect();
+        // What became visible late stands a little before the last one that was sent.
+        let settled = match (last, may_be_late(&store)) {
+            (None, _) => newest,
+            (Some(last), false) => last,
+            (Some(last), true) => last.saturating_sub(i64::from(TAKEN_MAX)),
+        };
         Ok(Follower {
             store,
             filter,
-            seen,
+            settled: settled.min(newest),
+            sent: BTreeSet::new(),
+            tops: VecDeque::new(),
+            looking: None,
             is_first: last.is_some(),
             _open: app.streams.count(),
         })
     }
 
     async fn next(mut self) -> Option<(Vec<AuditRecord>, Follower)> {
-        if !self.is_first {
+        if self.looking.is_none() && !self.is_first {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.is_first = false;
-        let found = match self
-            .store
-            .audit_entries(&recent(&self.filter), None, TAKEN_MAX)
-            .await
-        {
-            Ok(found) => found,
+        match self.look().await {
+            Ok(new) => Some((new, self)),
             Err(error) => {
                 tracing::debug!(%error, "the audit trail could not be read");
-                return Some((Vec::new(), self));
+                Some((Vec::new(), self))
             }
+        }
+    }
+
+    /// The next new entries, not all of them at once.
+    async fn look(&mut self) -> Result<Vec<AuditRecord>, StoreError> {
+        let (at, until) = match self.looking {
+            Some(looking) => looking,
+            None => (self.settled, self.store.newest_audit_entry().await?),
         };
-        let ids: HashSet<i64> = found.iter().map(|entry| entry.id).collect();
-        let mut new: Vec<AuditRecord> = found
+        let found = self
+            .store
+            .audit_entries_between(&self.filter, at, until, TAKEN_MAX)
+            .await?;
+        self.looking = match found.last() {
+            Some(last) if found.len() >= TAKEN_MAX as usize => Some((last.id, until)),
+            _ => None,
+        };
+        let new: Vec<AuditRecord> = found
             .into_iter()
-            .filter(|entry| !self.seen.contains(&entry.id))
+            .filter(|entry| self.sent.insert(entry.id))
             .collect();
-        new.reverse();
-        self.seen = ids;
-        Some((new, self))
+        if self.looking.is_none() {
+            self.settle(until);
+        }
+        Ok(new)
+    }
+
+    /// After a look up to `top`: what is old enough is not looked at again.
+    fn settle(&mut self, top: i64) {
+        if !may_be_late(&self.store) {
+            self.settled = top;
+        }
+        self.tops.push_back((Instant::now(), top));
+        while let Some((at, top)) = self.tops.front() {
+            if at.elapsed() < LOOK_BACK {
+                break;
+            }
+            self.settled = self.settled.max(*top);
+            self.tops.pop_front();
+        }
+        self.sent = self.sent.split_off(&self.settled.saturating_add(1));
     }
 }
 
-/// Entries of a moment ago: what was made since the last look is among them.
-fn recent(filter: &AuditFilter) -> AuditFilter {
-    AuditFilter {
-        since: Some(LOOK_BACK),
-        ..filter.clone()
-    }
+/// Whether an entry may become visible after one with a higher number: numbers are given when an entry is written, and
+/// transactions end in any order. SQLite has one writer.
+fn may_be_late(store: &Store) -> bool {
+    store.dialect() == Dialect::Postgres
 }
