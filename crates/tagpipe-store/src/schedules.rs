@@ -122,10 +122,18 @@ impl Store {
             options = self.dialect.json_parameter("$4"),
             now = self.dialect.statement_time(),
         );
-        Ok(self
+        let is_new = self
             .write(self.dialect.statement(sql, values(self.dialect, plan)))
             .await?
-            > 0)
+            > 0;
+        if is_new {
+            self.note_change(
+                "schedule",
+                format!("schedule {} is added: {}", plan.name, plan.cron),
+            )
+            .await?;
+        }
+        Ok(is_new)
     }
 
     /// Gives the schedule of `plan`'s name what `plan` says, or writes it. Times that were already planned stay.
@@ -147,6 +155,13 @@ impl Store {
         let mut values = values(self.dialect, plan).to_vec();
         values.push(if from_settings { "settings" } else { "people" }.into());
         self.write(self.dialect.statement(sql, values)).await?;
+        if !from_settings {
+            self.note_change(
+                "schedule",
+                format!("schedule {} is written: {}", plan.name, plan.cron),
+            )
+            .await?;
+        }
         Ok(())
     }
 
@@ -161,7 +176,13 @@ impl Store {
             self.dialect.now()
         );
         let values = [self.dialect.text(name), i64::from(enabled).into()];
-        Ok(self.write(self.dialect.statement(sql, values)).await? > 0)
+        let is_known = self.write(self.dialect.statement(sql, values)).await? > 0;
+        if is_known {
+            let words = if enabled { "enabled" } else { "disabled" };
+            self.note_change("schedule", format!("schedule {name} is {words}"))
+                .await?;
+        }
+        Ok(is_known)
     }
 
     /// Removes the schedule `name`, and what it has ordered that was not begun. `false` if there is none.
@@ -190,6 +211,10 @@ impl Store {
             .await?
             .rows_affected();
         transaction.commit().await?;
+        if removed > 0 {
+            self.note_change("schedule", format!("schedule {name} is removed"))
+                .await?;
+        }
         Ok(removed > 0)
     }
 

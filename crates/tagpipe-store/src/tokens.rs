@@ -71,7 +71,12 @@ impl Store {
             now = self.dialect.now(),
         );
         let values = [self.dialect.text(name), scope.as_str().into(), secret_hash.into()];
-        Ok(self.write(self.dialect.statement(sql, values)).await? > 0)
+        let is_new = self.write(self.dialect.statement(sql, values)).await? > 0;
+        if is_new {
+            let words = format!("token {name} is made, with the scope {}", scope.as_str());
+            self.note_change("token", words).await?;
+        }
+        Ok(is_new)
     }
 
     /// Ends a token. `false` if there is none of this name that allows anything.
@@ -83,10 +88,15 @@ impl Store {
             "UPDATE api_tokens SET revoked_at = {} WHERE name = $1 AND revoked_at IS NULL",
             self.dialect.now()
         );
-        Ok(self
+        let is_over = self
             .write(self.dialect.statement(sql, [self.dialect.text(name)]))
             .await?
-            > 0)
+            > 0;
+        if is_over {
+            self.note_change("token", format!("token {name} is revoked"))
+                .await?;
+        }
+        Ok(is_over)
     }
 
     /// Notes that a token was used, at most once a minute.

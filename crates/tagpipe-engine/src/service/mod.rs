@@ -4,7 +4,7 @@
 //! instant, and any number of them may share a database. What an order needs next is a rule over values ([`tending`]); this
 //! file applies it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -379,6 +379,8 @@ impl Service {
         let mut tended = self.tended.lock().await;
         tended.retain(|id, _| orders.iter().any(|order| order.id == *id));
         let mut begun = None;
+        // Orders that are over since this look began are in nobody's way.
+        let mut over = HashSet::new();
         for order in &orders {
             let is_alive = order.run.is_some_and(|run| at_work.contains(&run));
             let facts = Facts {
@@ -386,9 +388,17 @@ impl Service {
                 is_mine: order.state == OrderState::Taken && order.holder == self.instance,
                 process: tended.get_mut(&order.id).map_or(Process::None, Tended::process),
                 is_alive,
-                busy_with: busy_with(order, &orders, &at_work, begun),
+                busy_with: busy_with(
+                    order,
+                    orders.iter().filter(|other| !over.contains(&other.id)),
+                    &at_work,
+                    begun,
+                ),
             };
             let step = next_step(&facts);
+            if matches!(step, Step::Leave(..)) {
+                over.insert(order.id);
+            }
             if matches!(step, Step::Begin | Step::Resume(_)) {
                 begun = Some(order.id);
             }
@@ -601,11 +611,16 @@ impl Tended {
 }
 
 /// What is in the way of beginning `order`: one run at a time is enough for a site that has one pace.
-fn busy_with(order: &RunOrder, orders: &[RunOrder], at_work: &[RunId], begun: Option<i64>) -> Option<Busy> {
+fn busy_with<'a>(
+    order: &RunOrder,
+    mut orders: impl Iterator<Item = &'a RunOrder>,
+    at_work: &[RunId],
+    begun: Option<i64>,
+) -> Option<Busy> {
     if let Some(run) = at_work.iter().find(|run| order.run != Some(**run)) {
         return Some(Busy::Run(*run));
     }
-    let carried_out = orders.iter().find(|other| {
+    let carried_out = orders.find(|other| {
         other.id != order.id && matches!(other.state, OrderState::Taken | OrderState::Suspended)
     });
     let other = carried_out.map(|other| other.id).or(begun)?;

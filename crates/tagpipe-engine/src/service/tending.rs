@@ -8,6 +8,9 @@ use crate::orchestrator::Exit;
 /// Processes that may fail one after the other before an order is given up.
 pub(super) const FAILURES_MAX: u32 = 8;
 
+/// Why an order is over whose run stopped before its end while no service saw its process end.
+const LEFT_UNSEEN: &str = "its run stopped before its end while no service saw it; the run says why";
+
 /// What is known of an order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Facts<'a> {
@@ -84,7 +87,7 @@ pub(super) fn next_step(facts: &Facts<'_>) -> Step {
         Step::Leave(OrderState::Ended, "it was stopped".to_owned())
     } else if order.run_is_interrupted && order.state != OrderState::Suspended {
         // Its runners have left it in order, and not for this service's sake.
-        Step::Leave(OrderState::Ended, "it was interrupted".to_owned())
+        Step::Leave(OrderState::Ended, LEFT_UNSEEN.to_owned())
     } else {
         Step::Resume(run)
     }
@@ -234,7 +237,7 @@ mod tests {
             (
                 with_run(OrderState::Taken, |order| order.run_is_interrupted = true),
                 false,
-                Step::Leave(OrderState::Ended, "it was interrupted".to_owned()),
+                Step::Leave(OrderState::Ended, LEFT_UNSEEN.to_owned()),
             ),
             (
                 with_run(OrderState::Taken, |order| order.steering = Steering::Stop),

@@ -238,6 +238,7 @@ async fn a_removed_schedule_takes_its_waiting_orders_along(crawl: Crawl) {
         found.push(store.run_order(id).await.unwrap().unwrap().state);
     }
     assert_eq!(found, [OrderState::Skipped, OrderState::Taken]);
+    assert_eq!(crawl.count("audit_logs WHERE operation = 'schedule'").await, 2);
 }
 
 async fn a_revoked_token_allows_nothing_and_its_name_is_free(crawl: Crawl) {
@@ -252,6 +253,7 @@ async fn a_revoked_token_allows_nothing_and_its_name_is_free(crawl: Crawl) {
     assert!(!store.revoke_token("grafana").await.unwrap());
     assert!(store.tokens().await.unwrap()[0].revoked_at.is_some());
     assert!(store.add_token("grafana", Scope::Control, "bb").await.unwrap());
+    assert_eq!(crawl.count("audit_logs WHERE operation = 'token'").await, 3);
     let tokens = store.tokens().await.unwrap();
     assert_eq!(tokens.len(), 1);
     assert_eq!(

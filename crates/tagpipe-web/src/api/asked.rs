@@ -3,6 +3,8 @@
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::problem::Problem;
 
@@ -48,14 +50,20 @@ pub(crate) struct Json<T>(pub(crate) T);
 impl<S, T> FromRequest<S> for Json<T>
 where
     S: Send + Sync,
-    axum::Json<T>: FromRequest<S, Rejection = JsonRejection>,
+    T: DeserializeOwned,
+    axum::Json<Value>: FromRequest<S, Rejection = JsonRejection>,
 {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
-        let taken = axum::Json::<T>::from_request(request, state).await;
-        taken
-            .map(|axum::Json(value)| Json(value))
-            .map_err(|error| Problem::new(error.status(), error.body_text()))
+        let taken = axum::Json::<Value>::from_request(request, state).await;
+        let axum::Json(value) = taken.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        // A list would be taken for the fields in their order.
+        if !value.is_object() {
+            return Err(Problem::wrong("the body takes a JSON object"));
+        }
+        serde_json::from_value(value)
+            .map(Json)
+            .map_err(|error| Problem::wrong(format!("the body is not as described: {error}")))
     }
 }

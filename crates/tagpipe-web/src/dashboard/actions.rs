@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Form;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request as HttpRequest, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tagpipe_engine::{Request, RunOptions, run_status};
@@ -66,14 +66,20 @@ pub(crate) async fn log_in(State(app): State<Arc<App>>, request: HttpRequest) ->
             },
         );
     }
-    let cookie = cookie(token, SIGNED_IN_S, app.is_encrypted)?;
+    let cookie = cookie(token, SIGNED_IN_S, is_encrypted(&app, asking.headers()))?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&ours(&sent.next))).into_response())
 }
 
 /// `POST /actions/logout`.
-pub(crate) async fn log_out(State(app): State<Arc<App>>) -> Answered {
-    let cookie = cookie("", 0, app.is_encrypted)?;
+pub(crate) async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Answered {
+    let cookie = cookie("", 0, is_encrypted(&app, &headers))?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
+}
+
+/// Whether the browser talks HTTPS, to us or to a proxy before us. Whoever lies about it keeps a cookie from themselves.
+fn is_encrypted(app: &App, headers: &HeaderMap) -> bool {
+    let by_proxy = headers.get("x-forwarded-proto");
+    app.is_encrypted || by_proxy.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 fn cookie(token: &str, seconds: u32, is_encrypted: bool) -> Result<HeaderValue, Problem> {

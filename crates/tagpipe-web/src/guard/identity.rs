@@ -3,6 +3,7 @@
 //! Without any token, and on this machine's own address alone, everybody on the machine may do everything. With the first token,
 //! or on any other address, nobody may do anything without one.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ pub(crate) const COOKIE: &str = "tagpipe_token";
 /// How long a revoked token may still be taken for a valid one.
 const KNOWN_FOR: Duration = Duration::from_secs(2);
 
+/// How often the use of a token is noted.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
+
 /// Who asks, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -43,6 +47,8 @@ pub(crate) struct Guard {
     /// Whether only this machine reaches the service.
     is_local: bool,
     known: Mutex<Option<(Instant, Arc<Vec<ApiToken>>)>>,
+    /// When the use of each token was last noted.
+    noted: Mutex<HashMap<i64, Instant>>,
 }
 
 impl Guard {
@@ -52,6 +58,7 @@ impl Guard {
             fixed: fixed.map(hashed),
             is_local,
             known: Mutex::new(None),
+            noted: Mutex::default(),
         }
     }
 
@@ -92,12 +99,28 @@ impl Guard {
             return Ok(None);
         };
         if let Some(token) = tokens.iter().find(|token| token.name == *name) {
-            self.store.note_token_use(token.id).await?;
+            self.note_use(token.id).await;
         }
         Ok(Some(Identity {
             name: format!("token {name}"),
             scope: *scope,
         }))
+    }
+
+    /// Notes that a token was used, at most once a minute, and without making anybody wait: a database that is being written to
+    /// is no reason to refuse somebody who reads.
+    async fn note_use(&self, id: i64) {
+        let mut noted = self.noted.lock().await;
+        if noted.get(&id).is_some_and(|at| at.elapsed() < NOTED_EVERY) {
+            return;
+        }
+        noted.insert(id, Instant::now());
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.note_token_use(id).await {
+                tracing::debug!(%error, "the use of a token was not noted");
+            }
+        });
     }
 
     /// The stored tokens, revoked ones included, as they were a moment ago.

@@ -278,6 +278,13 @@ async fn a_token_decides_what_is_shown_and_done() {
     for part in ["tagpipe_token=steers", "HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
+    assert!(!cookie.contains("Secure"), "{cookie}");
+    assert!(
+        rig.cookie_behind_proxy("https", "steers")
+            .await
+            .ends_with("; Secure")
+    );
+    assert!(!rig.cookie_behind_proxy("http", "steers").await.contains("Secure"));
     let elsewhere = rig
         .post("/actions/login", None, "token=steers&next=%2F%2Fother.example")
         .await;

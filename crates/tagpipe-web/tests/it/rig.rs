@@ -152,6 +152,19 @@ impl Rig {
         self.ask("POST", path, token, form.to_owned()).await
     }
 
+    /// The cookie of somebody who signs in through a proxy that speaks `protocol` with the browser.
+    pub(crate) async fn cookie_behind_proxy(&self, protocol: &str, token: &str) -> String {
+        let request = Request::post("/actions/login")
+            .header(header::HOST, "127.0.0.1")
+            .header("x-forwarded-proto", protocol)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(format!("token={token}")))
+            .expect("a request");
+        let answer = self.router.clone().oneshot(request).await.expect("an answer");
+        let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("a text");
+        cookie.to_owned()
+    }
+
     async fn ask(&self, method: &str, path: &str, token: Option<&str>, form: String) -> Answer {
         let answer = self.begin(method, path, token, form).await;
         let (parts, body) = answer.into_parts();

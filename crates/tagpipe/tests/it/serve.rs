@@ -558,6 +558,8 @@ async fn wrong_requests_are_told_what_is_wrong() {
             "profile",
         ),
         ("/api/v1/runs", json!({ "option": {} }), 422, "option"),
+        ("/api/v1/runs", json!([]), 422, "object"),
+        ("/api/v1/runs", json!(null), 422, "object"),
         ("/api/v1/runs/99/stop", json!({}), 404, "run 99"),
         (
             "/api/v1/schedules",

@@ -360,6 +360,13 @@ impl<'a> Watching<'a> {
             .await
             .unwrap_or_default();
         let is_over = self.is_run_over().await;
+        // A runner may have seen before this process that people want the run to stop.
+        if ended
+            .iter()
+            .any(|(_, exit)| matches!(exit, Exit::Code(130 | 143)))
+        {
+            self.mind_the_steering().await;
+        }
         for (number, exit) in ended {
             self.take_exit(number, exit, &processes, is_over, now).await;
         }
