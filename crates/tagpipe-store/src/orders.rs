@@ -303,7 +303,7 @@ impl Store {
         let sql = format!(
             "UPDATE run_orders SET holder = $2, held_until = {until}, state = 'taken' \
              WHERE id = $1 AND state IN ('waiting', 'taken', 'suspended') \
-                 AND (holder = $2 OR holder = '' OR held_until < {now})",
+                 AND (holder = $2 OR holder = '' OR held_until <= {now})",
             until = self.dialect.now_plus("$3"),
             now = self.dialect.now(),
         );
@@ -430,7 +430,7 @@ impl Store {
         let sql = format!(
             "SELECT run_orders.id, run_orders.state, schedule_name, {planned} AS planned_at, {due} AS due_at, ordered_by, \
                  {options} AS options, when_busy, run_id, attempts, reason, {created} AS created_at, {ended} AS ended_at, holder, \
-                 holder = '' OR held_until IS NULL OR held_until < {now} AS is_free, due_at <= {now} AS is_due, \
+                 holder = '' OR held_until IS NULL OR held_until <= {now} AS is_free, due_at <= {now} AS is_due, \
                  coalesce(runs.state IN ('reconciled', 'disputed'), false) AS run_is_over, \
                  coalesce(runs.state = 'interrupted', false) AS run_is_interrupted, coalesce(runs.steering, 'go') AS steering \
              FROM run_orders LEFT JOIN runs ON runs.id = run_orders.run_id {which}",
