@@ -765,3 +765,20 @@ async fn sqlite_no_entry_of_the_trail_is_left_out() {
 async fn postgres_no_entry_of_the_trail_is_left_out() {
     no_entry_of_the_trail_is_left_out(Engine::Postgres).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_found_nothing_to_read_says_so_on_its_page() {
+    let rig = Rig::new(site(40)).await;
+    let served = Served::start(&rig, &[]).await;
+    let body = json!({ "options": { "categories": ["Hokey"] } });
+    let (_, started) = served.post("/api/v1/runs", &body).await;
+    let run = started["run"].as_i64().expect("a run");
+    served.run_when(run, is_reconciled).await;
+    let page = served
+        .request(Method::GET, &format!("/runs/{run}"))
+        .send()
+        .await
+        .expect("a page");
+    let text = page.text().await.expect("a text");
+    assert!(text.contains("no category matches"), "{text}");
+}

@@ -103,6 +103,15 @@ pub(crate) fn head(status: &RunStatus, outlook: Outlook, may_control: bool) -> R
 }
 
 fn meaning(status: &RunStatus, outlook: Outlook) -> String {
+    let notes = status.run.summary["notes"].as_array();
+    let notes = notes.into_iter().flatten().filter_map(|note| note.as_str());
+    // Such as a filter that nothing fits: without it, nothing read would look like everything read.
+    notes.fold(state_in_words(status, outlook), |words, note| {
+        format!("{words} Note: {note}.")
+    })
+}
+
+fn state_in_words(status: &RunStatus, outlook: Outlook) -> String {
     let site = status.run.site();
     match run_state(&status.run) {
         "running" if status.alive == 0 => "No runner is at work on it now.".into(),
