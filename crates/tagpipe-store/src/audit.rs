@@ -147,6 +147,26 @@ impl Store {
         Ok(())
     }
 
+    /// Enters in the audit trail what people have changed about the service itself.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub(crate) async fn note_change(&self, operation: &str, message: String) -> Result<(), StoreError> {
+        let entry = AuditEntry {
+            level: AuditLevel::Info,
+            kind: AuditKind::Operation,
+            page_key: None,
+            operation: operation.into(),
+            message,
+            context: serde_json::json!({}),
+        };
+        let origin = AuditOrigin {
+            run: None,
+            runner_id: "service",
+        };
+        self.audit(origin, &[entry]).await
+    }
+
     /// Removes entries beyond `retention`, oldest first. Returns how many.
     ///
     /// # Errors

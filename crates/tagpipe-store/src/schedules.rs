@@ -70,6 +70,20 @@ pub struct NewSchedule {
     pub catch_up_s: u32,
 }
 
+impl NewSchedule {
+    /// The longest name, in characters.
+    pub const NAME_MAX: usize = 100;
+
+    /// `text` as a schedule's name; `None` if it is empty, too long, or has a character that no address can carry.
+    #[must_use]
+    pub fn name_of(text: &str) -> Option<&str> {
+        let name = text.trim();
+        let is_plain = !name.chars().any(|one| one.is_control() || one == '/');
+        let length = name.chars().count();
+        (is_plain && (1..=NewSchedule::NAME_MAX).contains(&length)).then_some(name)
+    }
+}
+
 /// A schedule as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -117,7 +117,7 @@ pub(super) async fn events(
     let filter = wanted.filter()?;
     let follower = Follower::begin(&app, filter, last_event_id(&headers)).await?;
     Ok(follow(&app, follower, |entry| {
-        let data = serde_json::to_string(entry).unwrap_or_default();
+        let data = serde_json::to_string(entry).expect("own types serialise");
         Event::default().event("entry").data(data)
     }))
 }

@@ -18,7 +18,6 @@ use crate::state::App;
 
 /// Times shown in advance.
 const UPCOMING: usize = 5;
-const NAME_MAX: usize = 100;
 const SECONDS_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// A schedule, and what comes of it.
@@ -111,17 +110,12 @@ fn yes() -> bool {
 impl WantedSchedule {
     /// As it is stored, if all of it is right.
     pub(crate) fn checked(self, service: &Service) -> Result<NewSchedule, Problem> {
-        let name = self.name.trim();
-        let is_name = !name.is_empty()
-            && name.chars().count() <= NAME_MAX
-            && !name
-                .chars()
-                .any(|character| character.is_control() || character == '/');
-        if !is_name {
-            return Err(Problem::wrong(format!(
-                "a schedule's name takes 1 to {NAME_MAX} characters, without `/`"
-            )));
-        }
+        let name = NewSchedule::name_of(&self.name).ok_or_else(|| {
+            Problem::wrong(format!(
+                "a schedule's name takes 1 to {} characters, without `/`",
+                NewSchedule::NAME_MAX
+            ))
+        })?;
         for (key, seconds) in [("jitter_s", self.jitter_s), ("catch_up_s", self.catch_up_s)] {
             if seconds > SECONDS_MAX {
                 return Err(Problem::wrong(format!(

@@ -283,7 +283,14 @@ impl NewScheduleForm {
             options,
             enabled: true,
             jitter_s: seconds(&self.jitter, "jitter")?,
-            overlap: Overlap::from_name(&self.overlap).unwrap_or_default(),
+            overlap: match self.overlap.as_str() {
+                "" => Overlap::default(),
+                name => Overlap::from_name(name).ok_or_else(|| {
+                    Problem::wrong(format!(
+                        "`{name}` is no rule for overlaps; it takes skip, queue or stop"
+                    ))
+                })?,
+            },
             catch_up_s: seconds(&self.catch_up, "time to catch up within")?,
         })
     }

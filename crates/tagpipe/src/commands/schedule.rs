@@ -166,12 +166,12 @@ async fn add(global: &GlobalArguments, arguments: &ScheduleArguments) -> Result<
 }
 
 fn plan_of(merged: &Merged, arguments: &ScheduleArguments) -> Result<NewSchedule, Failure> {
-    let name = arguments.name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(|it| it.is_control() || it == '/') {
-        return Err(Failure::usage(
-            "a schedule's name takes 1 to 100 characters, without `/`",
-        ));
-    }
+    let name = NewSchedule::name_of(&arguments.name).ok_or_else(|| {
+        Failure::usage(format!(
+            "a schedule's name takes 1 to {} characters, without `/`",
+            NewSchedule::NAME_MAX
+        ))
+    })?;
     let time_zone = match &arguments.time_zone {
         Some(zone) => zone.clone(),
         None => time_zone(merged)?,

@@ -782,3 +782,55 @@ async fn a_run_that_found_nothing_to_read_says_so_on_its_page() {
     let text = page.text().await.expect("a text");
     assert!(text.contains("no category matches"), "{text}");
 }
+
+/// Of the times at which no service was at work, the last one is made up for, once, where the schedule says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_missed_time_is_made_up_for_within_its_window_alone() {
+    let rig = Rig::new(site(40)).await;
+    // Half an hour away from now, and every hour: four times in the last four hours.
+    let minute = (jiff::Timestamp::now().as_second() / 60 + 30) % 60;
+    let cron = format!("{minute} * * * *");
+    for (name, more) in [("kept", &["--catch-up", "6h"][..]), ("passed", &[])] {
+        let arguments = [
+            &[
+                "schedule",
+                "add",
+                name,
+                &cron,
+                "--when-busy",
+                "queue",
+                "--database-url",
+                "sqlite:tagpipe.db",
+            ],
+            more,
+        ];
+        let ended = rig.tagpipe(&arguments.concat()).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    let store = rig.open().await;
+    let back = "UPDATE schedules SET changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-4 hours')";
+    store
+        .connection()
+        .execute_unprepared(back)
+        .await
+        .expect("an update");
+    store.close().await;
+    let served = Served::start(&rig, &[]).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let orders = served.get("/api/v1/orders").await;
+    let orders = orders["items"].as_array().expect("orders");
+    assert_eq!(orders.len(), 2, "{orders:#?}");
+    let of = |name: &str| {
+        orders
+            .iter()
+            .find(|order| order["schedule"] == name)
+            .expect("its order")
+    };
+    assert_ne!(of("kept")["state"], "skipped", "{orders:#?}");
+    assert_eq!(of("passed")["state"], "skipped", "{orders:#?}");
+    let why = of("passed")["reason"].as_str().expect("words");
+    assert!(
+        why.contains("missed") && why.contains("at 3 times before it"),
+        "{why}"
+    );
+}
