@@ -1,0 +1,1 @@
+//! Places that data is written to and read from: files, and cloud storage.
