@@ -7,6 +7,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::contract::{Ending, Fate, Finish, RowCounts, RunId};
 use tagpipe_store::{Store, StoreError};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -65,7 +66,11 @@ impl CommitQueue {
     pub(crate) fn start(committer: Committer) -> CommitQueue {
         let (finishes, incoming) = mpsc::unbounded_channel();
         let (outgoing, reports) = mpsc::unbounded_channel();
-        let task = tokio::spawn(commit_all(committer, incoming, outgoing));
+        // On a thread of its own: each statement's answer wakes the task, which would wait each time behind what the
+        // workers have in hand, with the database idle meanwhile.
+        let runtime = Handle::current();
+        let task =
+            tokio::task::spawn_blocking(move || runtime.block_on(commit_all(committer, incoming, outgoing)));
         CommitQueue {
             finishes,
             reports,

@@ -257,10 +257,10 @@ pub(crate) async fn insert_audit(
         "INSERT INTO audit_logs (created_at, level, kind, runner_id, run_id, page_key, operation, message, context) \
          SELECT {now}, r.level, r.kind, $2, $3, r.page_key, r.operation, r.message, r.context FROM {source}",
         now = dialect.now(),
-        source = dialect.rows(COLUMNS),
+        source = dialect.ordered_rows(COLUMNS),
     );
     let values = [
-        dialect.json_rows(&rows),
+        dialect.json_ordered_rows(COLUMNS, &rows),
         dialect.text(origin.runner_id),
         origin.run.into(),
     ];

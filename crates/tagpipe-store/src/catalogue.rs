@@ -145,9 +145,9 @@ pub(crate) async fn upsert_categories(
         history = history_columns(dialect, PageKind::Years, ""),
         now = dialect.statement_time(),
         seen = dialect.seen(),
-        source = dialect.rows(COLUMNS),
+        source = dialect.ordered_rows(COLUMNS),
     );
-    upsert(transaction, dialect, run, &sql, &rows).await
+    upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
 }
 
 const YEAR_DIFFERS: &str = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
@@ -206,9 +206,9 @@ pub(crate) async fn upsert_years(
         read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
-        source = dialect.rows(COLUMNS),
+        source = dialect.ordered_rows(COLUMNS),
     );
-    upsert(transaction, dialect, run, &sql, &rows).await
+    upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
 }
 
 /// How long ago the page of a row was read whole, if the row has shown the same since: an expression over the row.
@@ -392,9 +392,9 @@ async fn upsert_populated<T: Populated>(
         read_age = read_age(dialect),
         now = dialect.statement_time(),
         seen = dialect.seen(),
-        source = dialect.rows(columns),
+        source = dialect.ordered_rows(columns),
     );
-    let upserted = upsert(transaction, dialect, run, &sql, rows).await?;
+    let upserted = upsert(transaction, dialect, run, &sql, columns, rows).await?;
     let populations: Vec<_> = rows
         .iter()
         .filter_map(|row| {
@@ -540,14 +540,14 @@ pub(crate) async fn upsert_grade_rows(
             .join(" OR "),
         now = dialect.statement_time(),
         seen = dialect.seen(),
-        source = dialect.rows(COLUMNS),
+        source = dialect.ordered_rows(COLUMNS),
     );
     let mut upserted = GradeRowsUpserted {
         pages_in_doubt,
         ..GradeRowsUpserted::default()
     };
     if !rows.is_empty() {
-        let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
+        let statement = dialect.statement(sql, [dialect.json_ordered_rows(COLUMNS, &rows), run.into()]);
         for row in transaction.query_all_raw(statement).await? {
             if count_upserted(&mut upserted.counts, &row)? {
                 *upserted.moved.entry(row.try_get("", "card_id")?).or_default() += 1;
@@ -591,6 +591,7 @@ async fn moving<'a>(
         cert_number: &'a str,
         card_id: i64,
     }
+    const COLUMNS: Columns = &[("cert_number", ColumnType::Text), ("card_id", ColumnType::Int)];
     let rows: Vec<_> = listed
         .map(|(cert_number, card_id)| Row { cert_number, card_id })
         .collect();
@@ -600,10 +601,10 @@ async fn moving<'a>(
     let sql = format!(
         "SELECT r.cert_number, r.card_id FROM {source} JOIN grade_rows AS stored ON stored.cert_number = r.cert_number \
          WHERE stored.card_id <> r.card_id AND stored.vanished_at IS NULL",
-        source = dialect.rows(&[("cert_number", ColumnType::Text), ("card_id", ColumnType::Int)]),
+        source = dialect.ordered_rows(COLUMNS),
     );
     let rows = transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_ordered_rows(COLUMNS, &rows)]))
         .await?;
     rows.iter()
         .map(|row| {
@@ -664,6 +665,7 @@ async fn lists_less_than_stored(
         card_id: i64,
         listed: i64,
     }
+    const COLUMNS: Columns = &[("card_id", ColumnType::Int), ("listed", ColumnType::Int)];
     if listed.is_empty() {
         return Ok(Vec::new());
     }
@@ -677,10 +679,10 @@ async fn lists_less_than_stored(
     let sql = format!(
         "SELECT r.card_id FROM {source} WHERE r.listed <> (SELECT count(*) FROM grade_rows AS stored \
              WHERE stored.card_id = r.card_id AND stored.vanished_at IS NULL)",
-        source = dialect.rows(&[("card_id", ColumnType::Int), ("listed", ColumnType::Int)]),
+        source = dialect.ordered_rows(COLUMNS),
     );
     let rows = transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_ordered_rows(COLUMNS, &rows)]))
         .await?;
     rows.iter().map(|row| Ok(row.try_get("", "card_id")?)).collect()
 }
@@ -741,6 +743,11 @@ async fn record_history(
     subject: &str,
     populations: &[Population<'_>],
 ) -> Result<(), StoreError> {
+    const COLUMNS: Columns = &[
+        ("subject_id", ColumnType::Int),
+        ("counts", ColumnType::Json),
+        ("total", ColumnType::Int),
+    ];
     if populations.is_empty() {
         return Ok(());
     }
@@ -748,13 +755,13 @@ async fn record_history(
         "INSERT INTO population_history (subject, subject_id, observed_at, run_id, counts, total) \
          SELECT $2, r.subject_id, {now}, $3, r.counts, r.total FROM {source}",
         now = dialect.statement_time(),
-        source = dialect.rows(&[
-            ("subject_id", ColumnType::Int),
-            ("counts", ColumnType::Json),
-            ("total", ColumnType::Int)
-        ]),
+        source = dialect.ordered_rows(COLUMNS),
     );
-    let values = [dialect.json_rows(populations), subject.into(), run.into()];
+    let values = [
+        dialect.json_ordered_rows(COLUMNS, populations),
+        subject.into(),
+        run.into(),
+    ];
     transaction.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
 }
@@ -764,6 +771,7 @@ async fn upsert<T: Serialize>(
     dialect: Dialect,
     run: RunId,
     sql: &str,
+    columns: Columns,
     rows: &[T],
 ) -> Result<Upserted, StoreError> {
     let mut upserted = Upserted::default();
@@ -771,7 +779,7 @@ async fn upsert<T: Serialize>(
         return Ok(upserted);
     }
     for row in transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(rows), run.into()]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_ordered_rows(columns, rows), run.into()]))
         .await?
     {
         let key: (i64, String) = (row.try_get("", "parent")?, row.try_get("", "natural_key")?);

@@ -260,10 +260,10 @@ async fn end_leases(
          RETURNING id",
         due = dialect.now_plus("r.after_us"),
         now = dialect.now(),
-        source = dialect.rows(ENDED_COLUMNS),
+        source = dialect.ordered_rows(ENDED_COLUMNS),
     );
     let rows = transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_ordered_rows(ENDED_COLUMNS, &rows)]))
         .await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
@@ -279,10 +279,10 @@ async fn already_committed(
         "SELECT frontier.id AS id FROM frontier JOIN {source} \
          ON frontier.id = r.page_id AND frontier.lease_token = r.token AND frontier.state = r.state \
          WHERE r.kept_token IS NOT NULL",
-        source = dialect.rows(ENDED_COLUMNS),
+        source = dialect.ordered_rows(ENDED_COLUMNS),
     );
     let rows = transaction
-        .query_all_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+        .query_all_raw(dialect.statement(sql, [dialect.json_ordered_rows(ENDED_COLUMNS, &rows)]))
         .await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
 }
@@ -585,6 +585,7 @@ pub(crate) async fn note_readings(
         page_id: i64,
         relied_on: u8,
     }
+    const COLUMNS: Columns = &[("page_id", ColumnType::Int), ("relied_on", ColumnType::Int)];
     note_tried_categories(transaction, dialect, accepted).await?;
     for (kind, table) in [
         (PageKind::Sets, "years"),
@@ -614,10 +615,10 @@ pub(crate) async fn note_readings(
                  read_changes = CASE WHEN r.relied_on = 1 THEN coalesce(page.subject_changes, -1) ELSE -1 END \
              FROM {source} JOIN frontier AS page ON page.id = r.page_id WHERE {table}.id = page.subject_id",
             now = dialect.now(),
-            source = dialect.rows(&[("page_id", ColumnType::Int), ("relied_on", ColumnType::Int)]),
+            source = dialect.ordered_rows(COLUMNS),
         );
         transaction
-            .execute_raw(dialect.statement(sql, [dialect.json_rows(&rows)]))
+            .execute_raw(dialect.statement(sql, [dialect.json_ordered_rows(COLUMNS, &rows)]))
             .await?;
     }
     Ok(())

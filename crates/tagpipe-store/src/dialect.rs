@@ -4,6 +4,8 @@
 use sea_orm::{DbBackend, Statement, Value};
 use serde::Serialize;
 
+use crate::row_json::by_place;
+
 /// Which engine is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -310,36 +312,18 @@ impl Dialect {
 
     /// The same of another parameter, under another name: for a statement over two of them.
     pub(crate) fn rows_of(self, parameter: &str, name: &str, columns: Columns) -> String {
-        let list = |render: fn(&str, ColumnType) -> String| {
-            columns
-                .iter()
-                .map(|(name, kind)| render(name, *kind))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         match self {
-            Dialect::Sqlite => format!(
-                // The binary form: in the textual one, each column would write the row out and parse it anew.
-                "(SELECT {} FROM jsonb_each({parameter}) AS entry) AS {name}",
-                list(|name, kind| match kind {
-                    // Not json_extract, which makes plain text of a JSON string.
-                    ColumnType::Json => format!("entry.value -> '{name}' AS {name}"),
-                    _ => format!("entry.value ->> '{name}' AS {name}"),
-                })
-            ),
-            Dialect::Postgres => format!(
-                "jsonb_to_recordset(CAST({parameter} AS jsonb)) AS {name}({})",
-                list(|name, kind| format!(
-                    "{name} {}",
-                    match kind {
-                        ColumnType::Int => "bigint",
-                        ColumnType::Text => "text",
-                        ColumnType::Double => "double precision",
-                        ColumnType::Json => "jsonb",
-                        ColumnType::Date => "date",
-                    }
-                ))
-            ),
+            Dialect::Sqlite => json_table(parameter, name, columns, |_, (column, _)| format!("'{column}'")),
+            Dialect::Postgres => json_recordset(parameter, name, columns),
+        }
+    }
+
+    /// [`Dialect::rows`] for the rows that a page brings by the hundred; the parameter is [`Dialect::json_ordered_rows`].
+    /// SQLite gets their values by place: names would be most of the text, written, parsed and compared for each row.
+    pub(crate) fn ordered_rows(self, columns: Columns) -> String {
+        match self {
+            Dialect::Sqlite => json_table("$1", "r", columns, |place, _| place.to_string()),
+            Dialect::Postgres => json_recordset("$1", "r", columns),
         }
     }
 
@@ -355,6 +339,17 @@ impl Dialect {
     /// `rows` as the parameter of a statement over [`Dialect::rows`].
     pub(crate) fn json_rows<T: Serialize>(self, rows: &[T]) -> Value {
         self.json(&rows)
+    }
+
+    /// `rows` as the parameter of a statement over [`Dialect::ordered_rows`] with the same columns.
+    ///
+    /// # Panics
+    /// Where the fields of a row are not the columns, in their order.
+    pub(crate) fn json_ordered_rows<T: Serialize>(self, columns: Columns, rows: &[T]) -> Value {
+        match self {
+            Dialect::Sqlite => without_nul(by_place(columns, rows)).into(),
+            Dialect::Postgres => self.json_rows(rows),
+        }
     }
 
     /// `value` as a JSON parameter. It travels as text on both engines; see [`Dialect::json_parameter`].
@@ -374,6 +369,53 @@ impl Dialect {
             Dialect::Postgres => format!("CAST({parameter} AS jsonb)"),
         }
     }
+}
+
+/// SQLite's table source of a JSON array; `key` says where in a row a column's value is.
+fn json_table(
+    parameter: &str,
+    name: &str,
+    columns: Columns,
+    key: fn(usize, &(&str, ColumnType)) -> String,
+) -> String {
+    let list: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| {
+            let arrow = match column.1 {
+                // Not json_extract, which makes plain text of a JSON string.
+                ColumnType::Json => "->",
+                _ => "->>",
+            };
+            format!("entry.value {arrow} {} AS {}", key(place, column), column.0)
+        })
+        .collect();
+    // The binary form: in the textual one, each column would write the row out and parse it anew.
+    format!(
+        "(SELECT {} FROM jsonb_each({parameter}) AS entry) AS {name}",
+        list.join(", ")
+    )
+}
+
+/// PostgreSQL's table source of a JSON array of objects.
+fn json_recordset(parameter: &str, name: &str, columns: Columns) -> String {
+    let list: Vec<_> = columns
+        .iter()
+        .map(|(column, kind)| {
+            let kind = match kind {
+                ColumnType::Int => "bigint",
+                ColumnType::Text => "text",
+                ColumnType::Double => "double precision",
+                ColumnType::Json => "jsonb",
+                ColumnType::Date => "date",
+            };
+            format!("{column} {kind}")
+        })
+        .collect();
+    format!(
+        "jsonb_to_recordset(CAST({parameter} AS jsonb)) AS {name}({})",
+        list.join(", ")
+    )
 }
 
 /// `json` without the escape of NUL, which PostgreSQL refuses in jsonb. Cleaned text has none; a detail of an

@@ -190,9 +190,13 @@ async fn insert(
         fetched = dialect.now_plus("-r.age_us"),
         row_keys = NO_JSON_NULL,
         body = dialect.slice("$2", "r.start", "r.length"),
-        source = dialect.rows(DOCUMENT_COLUMNS),
+        source = dialect.ordered_rows(DOCUMENT_COLUMNS),
     );
-    let values = [dialect.json_rows(&rows), bodies.into(), run.into()];
+    let values = [
+        dialect.json_ordered_rows(DOCUMENT_COLUMNS, &rows),
+        bodies.into(),
+        run.into(),
+    ];
     transaction.execute_raw(dialect.statement(sql, values)).await?;
     Ok(())
 }

@@ -320,9 +320,9 @@ pub(crate) async fn add_pages(
              OR (known.state = 'available' AND known.subject_changes <> excluded.subject_changes)) \
          RETURNING CAST(level AS bigint) AS level, seen_again",
         now = dialect.now(),
-        source = dialect.rows(PAGE_COLUMNS),
+        source = dialect.ordered_rows(PAGE_COLUMNS),
     );
-    let statement = dialect.statement(sql, [dialect.json_rows(&rows), run.into()]);
+    let statement = dialect.statement(sql, [dialect.json_ordered_rows(PAGE_COLUMNS, &rows), run.into()]);
     for row in transaction.query_all_raw(statement).await? {
         if row.try_get::<i64>("", "seen_again")? == 0 {
             added[usize::from(page_kind(row.try_get("", "level")?)?.level())] += 1;

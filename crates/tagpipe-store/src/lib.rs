@@ -35,6 +35,7 @@ mod reading_order;
 mod reconcile;
 mod replay;
 pub mod retry;
+mod row_json;
 mod runners;
 mod runs;
 mod schedules;
