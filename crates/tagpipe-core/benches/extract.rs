@@ -200,11 +200,32 @@ fn benchmarks(criterion: &mut Criterion) {
     }
 }
 
+/// From a link to the key of its page, and from a page to its address.
+fn addresses(criterion: &mut Criterion) {
+    let profile = SiteProfile::builtin();
+    let identity = identity();
+    let mut group = criterion.benchmark_group("addresses");
+    for kind in [PageKind::Sets, PageKind::Cards, PageKind::GradeRows] {
+        let href = profile.page_url(kind, &identity).expect("an address");
+        assert_eq!(profile.identity_from_href(kind, &href).as_ref().map(|read| read.key(kind)), Some(identity.key(kind)));
+        group.bench_function(format!("key of {kind}"), |bencher| {
+            bencher.iter(|| {
+                let identity = profile.identity_from_href(kind, black_box(&href));
+                identity.map(|identity| identity.key(kind))
+            });
+        });
+        group.bench_function(format!("address of {kind}"), |bencher| {
+            bencher.iter(|| profile.page_url(kind, black_box(&identity)));
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
-    targets = benchmarks
+    targets = benchmarks, addresses
 }
 criterion_main!(benches);
