@@ -60,7 +60,7 @@ pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
 pub use reparse::{FailedReparse, ReparseReport, ReparsedTable, reparse};
 pub use service::{
-    EffectiveSetting, Errand, Examined, Launcher, OrderError, Request, RunOptions, Service, Timetable,
+    EffectiveSetting, Errand, Examined, JobRequest, Launcher, OrderError, PlannedJob, Request, RunOptions, Service, Timetable,
     WrongTimetable,
 };
 pub use settings::{Budget, Freshness, RunSettings, Site, Verification, generated_runner_id};

@@ -5,8 +5,10 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tagpipe_store::JobKind;
 use tagpipe_store::contract::RunId;
 
+use super::jobs::PlannedJob;
 use super::options::RunOptions;
 
 /// The program around the service.
@@ -23,6 +25,21 @@ pub trait Launcher: Send + Sync + 'static {
     /// # Errors
     /// In words: why there is none.
     fn command(&self, errand: &Errand<'_>) -> Result<Command, String>;
+
+    /// Whether a job can be done with these options.
+    ///
+    /// # Errors
+    /// In words: which one is wrong, and what would be right.
+    fn check_job(&self, kind: JobKind, options: &RunOptions) -> Result<(), String>;
+
+    /// The process that does a job. What it prints is JSON, the job's result.
+    ///
+    /// # Errors
+    /// In words: why there is none.
+    fn job_command(&self, kind: JobKind, options: &RunOptions) -> Result<Command, String>;
+
+    /// The jobs that the settings order by a timetable.
+    fn planned_jobs(&self) -> Vec<PlannedJob>;
 
     /// The settings that are in effect, secrets masked.
     fn settings(&self) -> Vec<EffectiveSetting>;

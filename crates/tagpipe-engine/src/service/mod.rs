@@ -24,11 +24,14 @@ use crate::orchestrator::RunnerProcess;
 use crate::shutdown::{Shutdown, StopRequest};
 use crate::status::is_at_work;
 
+mod jobs;
 mod launcher;
 mod options;
 mod tending;
 mod timetable;
 
+pub use jobs::{JobRequest, PlannedJob};
+use jobs::Working;
 pub use launcher::{EffectiveSetting, Errand, Examined, Launcher};
 pub use options::RunOptions;
 use tending::{Busy, FAILURES_MAX, Facts, Process, Step, next_step};
@@ -63,6 +66,9 @@ pub struct Service {
     /// What keeps the service from its work now, in words.
     trouble: Mutex<Option<String>>,
     tended: AsyncMutex<HashMap<i64, Tended>>,
+    /// The export or backup at work.
+    job: AsyncMutex<Option<Working>>,
+    started_at: Timestamp,
 }
 
 /// What this service has of an order that it looks after.
@@ -121,6 +127,8 @@ impl Service {
             is_draining: AtomicBool::new(false),
             trouble: Mutex::new(None),
             tended: AsyncMutex::default(),
+            job: AsyncMutex::default(),
+            started_at: Timestamp::now(),
         })
     }
 
@@ -285,13 +293,11 @@ impl Service {
         }
         self.is_draining.store(true, Ordering::Relaxed);
         self.drain(shutdown).await;
+        self.drain_jobs().await;
     }
 
     async fn look(&self) {
-        let looked = match self.plan().await {
-            Ok(()) => self.tend().await,
-            Err(error) => Err(error),
-        };
+        let looked = self.do_what_is_due().await;
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (looked, trouble.is_some()) {
             (Ok(()), true) => {
@@ -306,6 +312,13 @@ impl Service {
                 *trouble = Some(error.to_string());
             }
         }
+    }
+
+    async fn do_what_is_due(&self) -> Result<(), StoreError> {
+        self.plan().await?;
+        self.tend().await?;
+        self.plan_jobs().await?;
+        self.tend_jobs().await
     }
 
     /// Makes the orders whose planned time has come.

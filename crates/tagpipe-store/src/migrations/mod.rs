@@ -61,6 +61,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0010_search.sql"),
                 down: include_str!("m0010_search_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0012_jobs",
+                up: include_str!("m0012_jobs.sql"),
+                down: include_str!("m0012_jobs_down.sql"),
+            }),
         ]
     }
 }

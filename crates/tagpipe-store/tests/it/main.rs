@@ -19,6 +19,7 @@ mod errors;
 mod frontier;
 mod frontier_model;
 mod history;
+mod jobs;
 mod many_runners;
 mod migrations;
 mod pace;

@@ -7,6 +7,7 @@ mod asked;
 pub(crate) mod audit;
 pub(crate) mod catalogue;
 mod health;
+mod jobs;
 pub(crate) mod kept;
 mod orders;
 pub(crate) mod pages;
@@ -44,6 +45,7 @@ use crate::state::App;
         (name = "runs", description = "Runs: start, watch, steer"),
         (name = "orders", description = "Runs that are wanted, by schedules or people"),
         (name = "schedules", description = "When runs begin"),
+        (name = "jobs", description = "Exports and backups"),
         (name = "catalogue", description = "Categories, years, sets, cards, certificates"),
         (name = "audit", description = "What happened, and why"),
         (name = "system", description = "The service itself"),
@@ -84,6 +86,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(schedules::list, schedules::add))
         .routes(routes!(schedules::preview))
         .routes(routes!(schedules::one, schedules::put, schedules::remove))
+        .routes(routes!(jobs::list, jobs::order))
+        .routes(routes!(jobs::one, jobs::cancel))
         .routes(routes!(catalogue::categories))
         .routes(routes!(catalogue::category))
         .routes(routes!(catalogue::years))

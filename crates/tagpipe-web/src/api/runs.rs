@@ -67,7 +67,7 @@ pub(super) struct StartedRun {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes a header, which is read as one")]
-pub(super) struct IdempotencyKey {
+pub(crate) struct IdempotencyKey {
     /// With the same key, a request that is repeated starts nothing more and gets the same order. At most 200 characters.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 200)]
     idempotency_key: Option<String>,
@@ -114,7 +114,7 @@ pub(super) async fn start(
     Ok((status, [(header::LOCATION, place)], axum::Json(started)).into_response())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
     };

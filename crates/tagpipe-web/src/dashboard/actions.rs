@@ -10,15 +10,15 @@ use axum::extract::{FromRequest, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use tagpipe_engine::{Request, RunOptions, run_status};
+use tagpipe_engine::{JobRequest, Request, RunOptions, run_status};
 use tagpipe_store::contract::RunId;
 use tagpipe_store::retry::RetryFilter;
-use tagpipe_store::{Ordered, Overlap, Schedule, Steering};
+use tagpipe_store::{JobKind, Ordered, Overlap, Schedule, Steering};
 
 use super::answer::{Answered, Failure, Path, Steerer, found, order_fault, sentence, with_status};
 use super::pages::login::ours;
-use super::pages::{overview, schedules};
-use super::views::{LoginPage, RunForm, ScheduleForm};
+use super::pages::{data, overview, schedules};
+use super::views::{ExportForm, LoginPage, RunForm, ScheduleForm};
 use crate::api::schedules::WantedSchedule;
 use crate::guard::{COOKIE, Identity};
 use crate::problem::Problem;
@@ -233,6 +233,87 @@ pub(crate) async fn cancel(
         Ok(to("/?done=cancelled"))
     } else {
         Err(Problem::conflict("the run has begun; a run is stopped, not taken back").into())
+    }
+}
+
+/// What is sent to order an export.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NewExportForm {
+    name: String,
+    table: String,
+    categories: String,
+    years: String,
+    sets: String,
+    changed_since: String,
+    current: bool,
+}
+
+/// `POST /actions/exports`.
+pub(crate) async fn order_export(
+    State(app): State<Arc<App>>,
+    Steerer(identity): Steerer,
+    Form(sent): Form<NewExportForm>,
+) -> Answered {
+    let mut options = RunOptions::default();
+    options.set("name", &sent.name);
+    options.set("table", &sent.table);
+    options.set("categories", &sent.categories);
+    options.set("year_filter", &sent.years);
+    options.set("set_filter", &sent.sets);
+    options.set("changed_since", &sent.changed_since);
+    options.set("current", if sent.current { "true" } else { "" });
+    let request = job_request(JobKind::Export, options, &identity);
+    if let Err(error) = app.service.order_job(request).await {
+        let fault = order_fault(error)?;
+        let view = data::view(&app, &identity, sent.shown(fault)).await?;
+        return with_status(StatusCode::UNPROCESSABLE_ENTITY, &view);
+    }
+    Ok(to("/data?done=exporting"))
+}
+
+impl NewExportForm {
+    fn shown(self, fault: String) -> ExportForm {
+        ExportForm {
+            is_open: true,
+            name: self.name,
+            table: self.table,
+            categories: self.categories,
+            years: self.years,
+            sets: self.sets,
+            changed_since: self.changed_since,
+            current: self.current,
+            fault: Some(fault),
+        }
+    }
+}
+
+/// `POST /actions/backups`.
+pub(crate) async fn order_backup(State(app): State<Arc<App>>, Steerer(identity): Steerer) -> Answered {
+    let request = job_request(JobKind::Backup, RunOptions::default(), &identity);
+    app.service.order_job(request).await?;
+    Ok(to("/data?done=backing-up"))
+}
+
+fn job_request(kind: JobKind, options: RunOptions, identity: &Identity) -> JobRequest {
+    JobRequest {
+        kind,
+        options,
+        idempotency_key: None,
+        by: identity.name.clone(),
+    }
+}
+
+/// `POST /actions/jobs/{job}/cancel`.
+pub(crate) async fn cancel_job(
+    State(app): State<Arc<App>>,
+    Steerer(identity): Steerer,
+    Path(job): Path<i64>,
+) -> Answered {
+    if app.store().cancel_job(job, &identity.name).await? {
+        Ok(to("/data?done=taken-back"))
+    } else {
+        Err(Problem::conflict("the job has begun, or is over").into())
     }
 }
 

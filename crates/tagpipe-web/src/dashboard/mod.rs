@@ -47,6 +47,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/analytics", get(pages::analytics::page))
         .route("/schedules", get(pages::schedules::page))
         .route("/schedules/preview", get(pages::schedules::preview))
+        .route("/data", get(pages::data::page))
+        .route("/data/jobs", get(pages::data::jobs))
         .route("/system", get(pages::system::page))
         .route("/login", get(pages::login::page))
         .route("/live/overview", get(live::overview))
@@ -64,6 +66,9 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/actions/schedules/{id}/enable", post(actions::enable_schedule))
         .route("/actions/schedules/{id}/disable", post(actions::disable_schedule))
         .route("/actions/schedules/{id}/remove", post(actions::remove_schedule))
+        .route("/actions/exports", post(actions::order_export))
+        .route("/actions/backups", post(actions::order_backup))
+        .route("/actions/jobs/{job}/cancel", post(actions::cancel_job))
         .route("/assets/{*name}", get(assets::asset))
 }
 

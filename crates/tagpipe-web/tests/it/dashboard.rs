@@ -23,6 +23,7 @@ const PAGES: [&str; 14] = [
     "/audit?run=x%22%3E%3Cscript%3E",
     "/analytics",
     "/schedules",
+    "/data",
     "/system?examine=true",
     "/login?next=%22%3E%3Cscript%3E",
 ];
@@ -172,6 +173,50 @@ async fn forms_order_runs_and_keep_what_was_written_in_them() {
     assert_eq!(ended.status, StatusCode::CONFLICT);
     let none = rig.post("/actions/runs/1/retry", None, "page=cards%2Fnone").await;
     assert_eq!(none.header(header::LOCATION), "/runs/1?done=nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_and_backups_are_ordered_shown_and_taken_back() {
+    let rig = Rig::new().await;
+    let sent = rig
+        .post(
+            "/actions/exports",
+            None,
+            "name=hockey.csv&table=cards&categories=Hockey&changed_since=7d&current=true",
+        )
+        .await;
+    assert_eq!(sent.header(header::LOCATION), "/data?done=exporting");
+    let backup = rig.post("/actions/backups", None, "").await;
+    assert_eq!(backup.header(header::LOCATION), "/data?done=backing-up");
+    let jobs = rig.store.jobs(None, 10).await.expect("jobs");
+    assert_eq!(jobs.len(), 2);
+    assert_eq!(
+        jobs[1].options,
+        serde_json::json!({
+            "name": "hockey.csv", "table": "cards", "categories": "Hockey", "changed_since": "7d", "current": "true",
+        })
+    );
+    let page = rig.get("/data?done=exporting", None).await;
+    check_is_ours("/data", &page.text);
+    for words in ["The export is ordered.", "hockey.csv; cards", "Backup 2", "waiting", "every 1s"] {
+        assert!(page.text.contains(words), "`{words}` is not on the page");
+    }
+
+    for job in [1, 2] {
+        let taken_back = rig.post(&format!("/actions/jobs/{job}/cancel"), None, "").await;
+        assert_eq!(taken_back.header(header::LOCATION), "/data?done=taken-back");
+    }
+    let again = rig.post("/actions/jobs/1/cancel", None, "").await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let part = rig.get("/data/jobs", None).await;
+    assert!(part.text.contains("Taken back by this machine."), "{}", part.text);
+    assert!(!part.text.contains("every 1s"), "nothing moves any more");
+
+    let wrong = rig.post("/actions/exports", None, "name=../etc/passwd&sets=%22%3E%3Cscript%3E").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.text.contains("is no name of a file"));
+    check_is_ours("/actions/exports", &wrong.text);
+    assert_eq!(rig.store.jobs(None, 10).await.expect("jobs").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,10 +13,10 @@ use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Faults};
 use tagpipe_engine::{
-    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, RunOptions, RunSettings,
+    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, PlannedJob, RunOptions, RunSettings,
     Service, Shutdown, Start,
 };
-use tagpipe_store::{Scope, Store};
+use tagpipe_store::{JobKind, Scope, Store};
 use tagpipe_web::{App, WebSettings, router, token_hash};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -57,6 +57,21 @@ impl Launcher for NoProgram {
 
     fn command(&self, _: &Errand<'_>) -> Result<Command, String> {
         Err("there is no program".into())
+    }
+
+    fn check_job(&self, _: JobKind, options: &RunOptions) -> Result<(), String> {
+        match options.get("name") {
+            Some("../etc/passwd") => Err("`name`: `../etc/passwd` is no name of a file".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn job_command(&self, _: JobKind, _: &RunOptions) -> Result<Command, String> {
+        Err("there is no program".into())
+    }
+
+    fn planned_jobs(&self) -> Vec<PlannedJob> {
+        Vec::new()
     }
 
     fn settings(&self) -> Vec<EffectiveSetting> {

@@ -398,6 +398,7 @@ async fn every_page_can_be_used(width: u32) {
         ("audit", "/audit"),
         ("analytics", "/analytics"),
         ("schedules", "/schedules"),
+        ("data", "/data"),
         ("system", "/system"),
         ("system-examined", "/system?examine=true"),
         ("reference", "/api"),
@@ -432,6 +433,7 @@ async fn a_service_that_has_read_nothing_says_so() {
         ("empty-audit", "/audit"),
         ("empty-analytics", "/analytics"),
         ("empty-schedules", "/schedules"),
+        ("empty-data", "/data"),
     ]
     .map(|(name, path)| (name, path.to_owned()));
     look_at(&browser, &served, &pages, PHONE).await;

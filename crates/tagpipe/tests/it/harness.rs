@@ -198,6 +198,14 @@ impl Rig {
         }
     }
 
+    /// The database as an option names it.
+    pub(crate) fn database_text(&self) -> String {
+        match self.database_url() {
+            DatabaseUrl::Postgres(url) => url.to_string(),
+            _ => "sqlite:tagpipe.db".to_owned(),
+        }
+    }
+
     /// The program with these arguments in its folder and a clean environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_by(&[], arguments)

@@ -14,6 +14,7 @@ mod exits;
 mod frontier_history;
 mod harness;
 mod help;
+mod jobs;
 mod looking;
 mod losses;
 mod options;

@@ -28,10 +28,7 @@ impl Served {
                 rig.profile()
             ),
         );
-        let database = match rig.database_url() {
-            tagpipe_store::DatabaseUrl::Postgres(url) => url.to_string(),
-            _ => "sqlite:tagpipe.db".to_owned(),
-        };
+        let database = rig.database_text();
         let site = rig.base_url();
         let mut arguments = vec![
             "serve",
@@ -65,6 +62,11 @@ impl Served {
                 .expect("a client"),
             token: None,
         }
+    }
+
+    /// Ends the service without a word, and nothing that it has started.
+    pub(crate) async fn kill(self) {
+        self.running.kill_alone().await;
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -4,6 +4,7 @@ pub(crate) mod analytics;
 pub(crate) mod audit;
 pub(crate) mod card;
 pub(crate) mod catalogue;
+pub(crate) mod data;
 pub(crate) mod login;
 pub(crate) mod overview;
 pub(crate) mod run;

@@ -11,6 +11,7 @@ mod analytics;
 mod audit;
 mod card;
 mod catalogue;
+mod data;
 mod error;
 mod login;
 mod overview;
@@ -24,6 +25,7 @@ pub(crate) use self::analytics::*;
 pub(crate) use self::audit::*;
 pub(crate) use self::card::*;
 pub(crate) use self::catalogue::*;
+pub(crate) use self::data::*;
 pub(crate) use self::error::*;
 pub(crate) use self::login::*;
 pub(crate) use self::overview::*;
@@ -38,8 +40,8 @@ pub(crate) use self::system::*;
 pub(crate) struct Frame {
     /// The page's name, for its title and the end of the breadcrumb.
     pub(crate) title: String,
-    /// The entry of the navigation it belongs to: `overview`, `runs`, `catalogue`, `audit`, `analytics`, `schedules`
-    /// or `system`; empty for none.
+    /// The entry of the navigation it belongs to: `overview`, `runs`, `catalogue`, `audit`, `analytics`, `schedules`,
+    /// `data` or `system`; empty for none.
     pub(crate) section: &'static str,
     /// The pages above it, from the outermost.
     pub(crate) crumbs: Vec<Crumb>,

@@ -1,0 +1,125 @@
+//! `/data`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::Value as Json;
+use tagpipe_engine::RunOptions;
+use tagpipe_store::{Job, JobKind, JobState, StoreError};
+
+use crate::dashboard::answer::{Answered, Done, Query, can_control, frame, page as answer, sentence};
+use crate::dashboard::show::{Count, Lasting, Size};
+use crate::dashboard::views::{DataPage, ExportForm, JobRow, Jobs, JobsPart};
+use crate::dashboard::words::{maybe_when, when};
+use crate::guard::{Identity, Reader};
+use crate::state::App;
+
+/// Jobs that are shown.
+const JOBS: u32 = 50;
+
+/// `GET /data`.
+pub(crate) async fn page(
+    State(app): State<Arc<App>>,
+    Reader(identity): Reader,
+    Query(done): Query<Done>,
+) -> Answered {
+    let mut view = view(&app, &identity, ExportForm::default()).await?;
+    view.frame.notice = done.notice();
+    answer(&view)
+}
+
+/// `GET /data/jobs`.
+pub(crate) async fn jobs(State(app): State<Arc<App>>, Reader(identity): Reader) -> Answered {
+    answer(&JobsPart {
+        jobs: newest(&app, &identity).await?,
+    })
+}
+
+/// The page with this form.
+pub(crate) async fn view(
+    app: &App,
+    identity: &Identity,
+    form: ExportForm,
+) -> Result<DataPage, StoreError> {
+    Ok(DataPage {
+        frame: frame("Data", "data", identity),
+        form,
+        jobs: newest(app, identity).await?,
+    })
+}
+
+async fn newest(app: &App, identity: &Identity) -> Result<Jobs, StoreError> {
+    let jobs = app.store().jobs(None, JOBS).await?;
+    Ok(Jobs {
+        is_moving: jobs.iter().any(|job| !job.state.is_over()),
+        rows: jobs
+            .into_iter()
+            .map(|job| row(job, can_control(identity)))
+            .collect(),
+    })
+}
+
+fn row(job: Job, can_control: bool) -> JobRow {
+    let took = match (maybe_when(job.started_at.as_ref()), maybe_when(job.ended_at.as_ref())) {
+        (Some(began), Some(ended)) => Some(Lasting(ended.0.duration_since(began.0).unsigned_abs())),
+        _ => None,
+    };
+    JobRow {
+        id: job.id,
+        kind: match job.kind {
+            JobKind::Export => "Export",
+            JobKind::Backup => "Backup",
+        },
+        state: job.state.as_str(),
+        ordered_at: when(&job.created_at),
+        took,
+        wanted: wanted(&job.options),
+        outcome: match (&job.result, job.reason.as_str()) {
+            (Some(result), _) => outcome(result),
+            (None, "") => String::new(),
+            (None, reason) => sentence(reason),
+        },
+        can_cancel: can_control && job.state == JobState::Waiting,
+        by: job.ordered_by,
+    }
+}
+
+/// The options of a job: its name, its tables, then whatever filters it.
+fn wanted(options: &Json) -> String {
+    let options = RunOptions::from_json(options).unwrap_or_default();
+    let named = ["name", "table"].into_iter().filter_map(|key| options.get(key));
+    let filters = options
+        .iter()
+        .filter(|(key, _)| !["name", "table"].contains(key))
+        .map(|(key, value)| format!("{} {value}", key.replace('_', " ")));
+    let parts: Vec<String> = named.map(ToOwned::to_owned).chain(filters).collect();
+    parts.join("; ")
+}
+
+/// What a command has printed of its work.
+fn outcome(result: &Json) -> String {
+    let count = |key: &str| result[key].as_u64();
+    let mut parts = Vec::new();
+    parts.extend(count("rows").map(|rows| format!("{} rows", Count(rows))));
+    parts.extend(count("bytes").map(|bytes| Size(bytes).to_string()));
+    let place = ["to", "name"].iter().find_map(|key| result[*key].as_str());
+    parts.extend(place.map(|place| format!("in {place}")));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_is_told_in_words() {
+        let options = json!({ "name": "cards.csv", "table": "cards", "year_filter": "1986-1989", "current": "true" });
+        assert_eq!(wanted(&options), "cards.csv; cards; current true; year filter 1986-1989");
+        assert_eq!(wanted(&json!({})), "");
+        let result = json!({ "rows": 12345, "bytes": 2048, "to": "exports/cards.csv" });
+        assert_eq!(outcome(&result), "12,345 rows, 2.0 KiB, in exports/cards.csv");
+        assert_eq!(outcome(&json!({})), "");
+    }
+}
