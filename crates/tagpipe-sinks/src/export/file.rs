@@ -19,7 +19,8 @@ const WAITING: usize = 2;
 #[derive(Debug)]
 pub struct ExportFile {
     sender: mpsc::Sender<Message>,
-    thread: JoinHandle<Result<Ended, ExportError>>,
+    /// Until it was waited for.
+    thread: Option<JoinHandle<Result<Ended, ExportError>>>,
 }
 
 /// What a finished file is.
@@ -87,7 +88,7 @@ impl ExportFile {
         let (sender, messages) = mpsc::channel(WAITING);
         ExportFile {
             sender,
-            thread: tokio::task::spawn_blocking(move || write(messages)),
+            thread: Some(tokio::task::spawn_blocking(move || write(messages))),
         }
     }
 
@@ -111,7 +112,7 @@ impl ExportFile {
     ///
     /// # Errors
     /// What stopped the writing; then nothing is seen.
-    pub async fn finish(mut self) -> Result<Written, ExportError> {
+    pub async fn finish(&mut self) -> Result<Written, ExportError> {
         self.send(Message::End).await?;
         let ended = self.ended().await?;
         if let Some(upload) = ended.upload {
@@ -124,8 +125,10 @@ impl ExportFile {
     pub async fn abandon(self) {
         let ExportFile { sender, thread } = self;
         drop(sender);
-        // It ends because it was given up, or for a reason that was told before.
-        let _ = thread.await;
+        if let Some(thread) = thread {
+            // It ends because it was given up, or for a reason that was told before.
+            let _ = thread.await;
+        }
     }
 
     async fn send(&mut self, message: Message) -> Result<(), ExportError> {
@@ -137,10 +140,12 @@ impl ExportFile {
     }
 
     async fn ended(&mut self) -> Result<Ended, ExportError> {
-        match (&mut self.thread).await {
-            Ok(ended) => ended,
-            Err(error) => Err(ExportError::Writing(format!("the writing thread ended: {error}"))),
-        }
+        let Some(thread) = &mut self.thread else {
+            return Err(ExportError::Stopped);
+        };
+        let ended = thread.await;
+        self.thread = None;
+        ended.unwrap_or_else(|error| Err(ExportError::Writing(format!("the writing thread ended: {error}"))))
     }
 }
 
@@ -163,4 +168,87 @@ fn write(
     writer.finish()?;
     let (_, bytes, sha256) = compressed.finish()?.finish();
     Ok(Written { bytes, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tagpipe_core::tabular::{Column, Kind, Value};
+
+    use super::*;
+    use crate::export::{Compression, FORMATS};
+
+    const TABLE: Table = Table {
+        name: "numbers",
+        meaning: "a number and its name",
+        columns: &[
+            Column {
+                name: "n",
+                kind: Kind::Integer,
+                nullable: false,
+                unit: None,
+                meaning: "the number",
+            },
+            Column {
+                name: "name",
+                kind: Kind::Text,
+                nullable: true,
+                unit: None,
+                meaning: "its name",
+            },
+        ],
+        order: &["n"],
+    };
+
+    fn rows() -> Vec<Row> {
+        let name = |n: i64| {
+            if n % 2 == 0 {
+                Value::Null
+            } else {
+                Value::Text(format!("the {n}"))
+            }
+        };
+        (0..100).map(|n| vec![Value::Integer(n), name(n)]).collect()
+    }
+
+    async fn begun(folder: &Path, format: FileFormat, name: &str) -> ExportFile {
+        let place = Destination::local(folder.join(name));
+        let mut file = ExportFile::begin(format, &place).await.unwrap();
+        file.table(&TABLE).await.unwrap();
+        file.rows(rows()).await.unwrap();
+        file
+    }
+
+    fn all_formats() -> impl Iterator<Item = FileFormat> {
+        FORMATS.iter().map(|format| FileFormat {
+            format: *format,
+            compression: Compression::None,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_same_rows_are_the_same_bytes_in_every_format() {
+        for format in all_formats() {
+            let folder = tempfile::tempdir().unwrap();
+            let mut written = Vec::new();
+            for name in ["one", "two"] {
+                written.push(begun(folder.path(), format, name).await.finish().await.unwrap());
+            }
+            assert_eq!(written[0], written[1], "{format:?}");
+            let [one, two] = ["one", "two"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+            assert_eq!(one, two, "{format:?}");
+            assert_eq!(one.len() as u64, written[0].bytes, "{format:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_given_up_is_never_seen() {
+        for format in all_formats() {
+            let folder = tempfile::tempdir().unwrap();
+            let file = begun(folder.path(), format, "half").await;
+            file.abandon().await;
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{format:?}");
+        }
+    }
 }

@@ -104,9 +104,3 @@ pub const FORMATS: &[&dyn Format] = &[
     &sqlite::Sqlite,
     &arrow::Arrow,
 ];
-
-/// The format with this name.
-#[must_use]
-pub fn format_named(name: &str) -> Option<&'static dyn Format> {
-    FORMATS.iter().copied().find(|format| format.name() == name)
-}

@@ -30,7 +30,12 @@ impl FileFormat {
                 agreed(of_word(asked)?, asked, compression, format, name)?
             }
             (None, Some((compression, Some(format)))) => FileFormat { format, compression },
-            (None, _) => {
+            (None, None) => {
+                return Err(ExportError::Usage(
+                    "--format is missing: neither a folder nor standard output tells one".into(),
+                ));
+            }
+            (None, Some(_)) => {
                 let name = name.unwrap_or_default();
                 return Err(ExportError::Usage(format!(
                     "`{name}` does not tell a format; end it in one of {}, or give --format",
