@@ -31,6 +31,10 @@ bench-looking *ARGUMENTS:
 bench-claims *ARGUMENTS:
     bench/claims {{ARGUMENTS}}
 
+# How fast each format is exported, and in how much memory
+bench-export *ARGUMENTS:
+    bench/export {{ARGUMENTS}}
+
 # How stale weeks of one budget leave the data
 bench-freshness *ARGUMENTS:
     bench/freshness {{ARGUMENTS}}

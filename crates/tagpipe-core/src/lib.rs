@@ -14,3 +14,4 @@ pub mod outcome;
 pub mod policy;
 pub mod profile;
 pub mod staleness;
+pub mod tabular;

@@ -120,6 +120,14 @@ impl Dialect {
         }
     }
 
+    /// A column of days as days since 1970-01-01.
+    pub(crate) fn as_days(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("CAST(julianday({column}) - 2440587.5 AS bigint)"),
+            Dialect::Postgres => format!("({column} - date '1970-01-01')"),
+        }
+    }
+
     /// The time that lies `microseconds` (an SQL expression) after the beginning of 1970, as a value of a time column.
     pub(crate) fn time_at_us(self, microseconds: &str) -> String {
         match self {

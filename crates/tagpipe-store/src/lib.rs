@@ -23,6 +23,7 @@ mod documents;
 mod doubt;
 pub mod entities;
 mod error;
+pub mod export;
 mod frontier;
 mod jobs;
 mod lineage;

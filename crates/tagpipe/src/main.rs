@@ -60,6 +60,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             commands::audit::audit(&global, &arguments, Some(AuditLevel::Error)).await
         }
         Command::Retry(arguments) => commands::retry::retry(&global, &arguments).await,
+        Command::Export(arguments) => commands::export::export(&global, &arguments).await,
         Command::Reparse(arguments) => commands::reparse::reparse(&global, &arguments).await,
         Command::Show(arguments) => commands::show::show(&global, &arguments).await,
         Command::Probe(arguments) => commands::probe::probe(&global, &arguments).await,

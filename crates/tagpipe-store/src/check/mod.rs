@@ -5,8 +5,8 @@
 //! written, and all checks see the database at one moment, so that a run under way cannot mislead them.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, IsolationLevel, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseTransaction, IsolationLevel, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn check(&self, limit: u32) -> Result<Vec<Checked>, StoreError> {
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.moment().await?;
         let mut all = Vec::new();
         for check in CHECKS.iter().copied().flatten() {
             all.push(self.checked(&snapshot, check, limit).await?);
@@ -91,8 +91,8 @@ impl Store {
         Ok(all)
     }
 
-    /// One moment of the database.
-    async fn snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
+    /// One moment of the database, to be read. Both engines fix it with the first query.
+    pub(crate) async fn moment(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = match self.dialect {
             Dialect::Sqlite => TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
@@ -100,6 +100,7 @@ impl Store {
             },
             Dialect::Postgres => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
                 ..TransactionOptions::default()
             },
         };

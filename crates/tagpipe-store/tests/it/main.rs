@@ -16,6 +16,7 @@ mod commit;
 mod documents;
 mod entities;
 mod errors;
+mod export;
 mod frontier;
 mod frontier_model;
 mod history;

@@ -8,12 +8,14 @@ use clap_complete::Shell;
 use crate::settings::Given;
 
 mod demo;
+mod export;
 mod inspect;
 mod orchestrate;
 mod run;
 mod serve;
 
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
+pub(crate) use export::ExportArguments;
 pub(crate) use inspect::{
     AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, ShowArguments,
     StatusArguments,
@@ -155,6 +157,8 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Make failed pages available again
     Retry(RetryArguments),
+    /// Take data out: CSV, JSON, Parquet, Excel, SQLite or Arrow files, whole or filtered
+    Export(Box<ExportArguments>),
     /// Read one page of each level and show what the profile recognises
     Probe(Box<ProbeArguments>),
     /// Check everything that a run needs, and say how to mend what is missing

@@ -5,12 +5,12 @@ use std::io::IsTerminal;
 
 use serde::Serialize;
 use serde_json::json;
-use tagpipe_core::filter::{Filters, NameFilter, YearFilter};
+use tagpipe_core::filter::Filters;
 use tagpipe_store::Store;
 use tagpipe_store::contract::RunId;
 use tagpipe_store::diff::{Change, DiffWalk, RunInSpan, Span};
 
-use super::looking;
+use super::looking::{self, FilterTexts};
 use crate::cli::{DiffArguments, DiffFormat, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, print, width};
@@ -29,7 +29,7 @@ const RUNS_NAMED: usize = 5;
 pub(crate) async fn diff(global: &GlobalArguments, arguments: &DiffArguments) -> Result<Exit, Failure> {
     let (filters, format) = (filters(arguments)?, format(global, arguments)?);
     let store = looking::open(global).await?;
-    warn_of_unmatched(&store, &filters).await?;
+    looking::warn_of_unmatched(&store, &filters).await?;
     let span = span(&store, arguments).await?;
     let runs = store
         .runs_within(span)
@@ -84,30 +84,12 @@ fn format(global: &GlobalArguments, arguments: &DiffArguments) -> Result<DiffFor
     }
 }
 
-/// Category patterns that fit nothing that was ever seen are probably misspelt, which is no error in a script.
-async fn warn_of_unmatched(store: &Store, filters: &Filters) -> Result<(), Failure> {
-    let known = store
-        .category_names()
-        .await
-        .map_err(|error| Failure::reading(&error))?;
-    let names: Vec<_> = known.iter().map(String::as_str).collect();
-    for pattern in filters.categories.unmatched(&names) {
-        tracing::warn!("no category matches `{pattern}`; there are {}", names.join(", "));
-    }
-    Ok(())
-}
-
 fn filters(arguments: &DiffArguments) -> Result<Filters, Failure> {
-    let names = |list: &Option<String>, flag: &str| {
-        NameFilter::parse(list.as_deref().unwrap_or_default())
-            .map_err(|error| Failure::usage(format!("{error} (set by {flag})")))
-    };
-    Ok(Filters {
-        categories: names(&arguments.categories, "--categories")?,
-        years: YearFilter::parse(arguments.year_filter.as_deref().unwrap_or_default())
-            .map_err(|error| Failure::usage(format!("{error} (set by --year-filter)")))?,
-        sets: names(&arguments.set_filter, "--set-filter")?,
-        cards: names(&arguments.card_filter, "--card-filter")?,
+    looking::filters(&FilterTexts {
+        categories: arguments.categories.as_deref(),
+        years: arguments.year_filter.as_deref(),
+        sets: arguments.set_filter.as_deref(),
+        cards: arguments.card_filter.as_deref(),
     })
 }
 

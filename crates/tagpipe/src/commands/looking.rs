@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tagpipe_core::filter::{Filters, InvalidFilter, NameFilter, YearFilter};
 use tagpipe_store::Store;
 
 use crate::cli::GlobalArguments;
@@ -51,6 +52,42 @@ pub(super) async fn open_or_make(global: &GlobalArguments) -> Result<Store, Fail
         .map_err(|error| Failure::opening(&error))
 }
 
+/// Filters as they were given.
+pub(super) struct FilterTexts<'a> {
+    pub(super) categories: Option<&'a str>,
+    pub(super) years: Option<&'a str>,
+    pub(super) sets: Option<&'a str>,
+    pub(super) cards: Option<&'a str>,
+}
+
+/// The filters that `texts` mean.
+pub(super) fn filters(texts: &FilterTexts<'_>) -> Result<Filters, Failure> {
+    let named = |error: InvalidFilter, flag: &str| Failure::usage(format!("{error} (set by {flag})"));
+    let names = |list: Option<&str>, flag: &str| {
+        NameFilter::parse(list.unwrap_or_default()).map_err(|error| named(error, flag))
+    };
+    Ok(Filters {
+        categories: names(texts.categories, "--categories")?,
+        years: YearFilter::parse(texts.years.unwrap_or_default())
+            .map_err(|error| named(error, "--year-filter"))?,
+        sets: names(texts.sets, "--set-filter")?,
+        cards: names(texts.cards, "--card-filter")?,
+    })
+}
+
+/// Category patterns that fit nothing that was ever seen are probably misspelt, which is no error in a script.
+pub(super) async fn warn_of_unmatched(store: &Store, filters: &Filters) -> Result<(), Failure> {
+    let known = store
+        .category_names()
+        .await
+        .map_err(|error| Failure::reading(&error))?;
+    let names: Vec<_> = known.iter().map(String::as_str).collect();
+    for pattern in filters.categories.unmatched(&names) {
+        tracing::warn!("no category matches `{pattern}`; there are {}", names.join(", "));
+    }
+    Ok(())
+}
+
 /// How long before now, by the database's clock, `since` lies: `2h`, or a time in UTC. Since a moment that is still to come
 /// nothing has happened.
 pub(super) async fn ago(store: &Store, since: Option<&str>) -> Result<Option<Duration>, Failure> {
@@ -68,6 +105,27 @@ pub(super) async fn past(store: &Store, since: &str) -> Result<Duration, Failure
         )));
     }
     Ok(Duration::from_micros(u64::try_from(ago_us).unwrap_or(0)))
+}
+
+/// The moment that `text` names, in microseconds since 1970: `2h` ago by the database's clock, or a time in UTC. One that is
+/// still to come is a mistake.
+pub(super) async fn moment(store: &Store, text: &str, flag: &str) -> Result<i64, Failure> {
+    let now_us = store.now_us().await.map_err(|error| Failure::opening(&error))?;
+    let at_us = match (parse_time(text), moment_us(text)) {
+        (Some(ago), _) => now_us.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
+        (None, Some(at_us)) => at_us,
+        (None, None) => {
+            return Err(Failure::usage(format!(
+                "`{text}` is not a time (set by {flag}); it takes 30m, 8h or 7d, or a time such as 2026-11-24T08:00"
+            )));
+        }
+    };
+    if at_us > now_us + CLOCKS_DIFFER_US {
+        return Err(Failure::usage(format!(
+            "`{text}` lies in the future (set by {flag}); times without an offset are UTC"
+        )));
+    }
+    Ok(at_us)
 }
 
 /// How many microseconds before now `since` lies, less than 0 if it is still to come.

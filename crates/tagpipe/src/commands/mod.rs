@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod demo_site;
 pub(crate) mod diff;
 pub(crate) mod doctor;
+pub(crate) mod export;
 mod launching;
 mod looking;
 pub(crate) mod manual;

@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod documents;
 mod exits;
+mod export;
 mod frontier_history;
 mod harness;
 mod help;

@@ -1,0 +1,78 @@
+//! Rows as Arrow's columns: what Parquet and Arrow files are made of.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    Date32Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use tagpipe_core::tabular::{Column, Kind, Row, Table, Value};
+
+use super::ExportError;
+
+/// Arrow's schema of `table`. What its columns mean stands in their metadata.
+pub(super) fn schema(table: &Table) -> SchemaRef {
+    let fields: Vec<Field> = table.columns.iter().map(field).collect();
+    let metadata = [("table", table.name), ("meaning", table.meaning)];
+    Arc::new(Schema::new(fields).with_metadata(metadata))
+}
+
+fn field(column: &Column) -> Field {
+    let mut metadata = vec![("meaning", column.meaning), ("kind", column.kind.as_str())];
+    metadata.extend(column.unit.map(|unit| ("unit", unit)));
+    let metadata: arrow_schema::Metadata = metadata.into_iter().collect();
+    Field::new(column.name, data_type(column.kind), column.nullable).with_metadata(metadata)
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Text | Kind::Json => DataType::Utf8,
+        Kind::Integer => DataType::Int64,
+        Kind::Real => DataType::Float64,
+        Kind::Date => DataType::Date32,
+        Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+    }
+}
+
+/// `rows` of a table with this schema.
+pub(super) fn record_batch(
+    schema: &SchemaRef,
+    columns: &[Column],
+    rows: &[Row],
+) -> Result<RecordBatch, ExportError> {
+    let arrays = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| array(column.kind, rows, place))
+        .collect();
+    RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| ExportError::Writing(error.to_string()))
+}
+
+fn array(kind: Kind, rows: &[Row], place: usize) -> ArrayRef {
+    /// Makes an array of the values of one kind; another kind does not occur in its column.
+    macro_rules! collect {
+        ($builder:expr, $($pattern:pat => $value:expr),+) => {{
+            let mut builder = $builder;
+            for row in rows {
+                match &row[place] {
+                    $($pattern => builder.append_value($value),)+
+                    _ => builder.append_null(),
+                }
+            }
+            Arc::new(builder.finish())
+        }};
+    }
+    match kind {
+        Kind::Text | Kind::Json => {
+            collect!(StringBuilder::new(), Value::Text(text) | Value::Json(text) => text)
+        }
+        Kind::Integer => collect!(Int64Builder::new(), Value::Integer(number) => *number),
+        Kind::Real => collect!(Float64Builder::new(), Value::Real(number) => *number),
+        Kind::Date => collect!(Date32Builder::new(), Value::Date(date) => date.0),
+        Kind::Timestamp => collect!(
+            TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            Value::Timestamp(moment) => moment.0
+        ),
+    }
+}

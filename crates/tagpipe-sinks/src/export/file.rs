@@ -1,0 +1,254 @@
+//! One file on its way: rows go in on one side, bytes come out at a destination on the other.
+
+use std::io::Write;
+
+use tagpipe_core::tabular::{Row, Table};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::compression::Compressed;
+use super::tally::Tally;
+use super::{ExportError, FileFormat};
+use crate::destination::{Destination, Upload};
+
+/// Batches that wait to be written: with those in hand on both sides, all that is in memory.
+const WAITING: usize = 2;
+
+/// A file that is being written in a thread of its own. Nothing is seen of it until [`ExportFile::finish`].
+#[derive(Debug)]
+pub struct ExportFile {
+    sender: mpsc::Sender<Message>,
+    /// Until it was waited for.
+    thread: Option<JoinHandle<Result<Ended, ExportError>>>,
+}
+
+/// What a finished file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its size, compressed.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Debug)]
+enum Message {
+    Table(&'static Table),
+    Rows(Vec<Row>),
+    End,
+}
+
+#[derive(Debug)]
+struct Ended {
+    written: Written,
+    /// To be made seen; nothing for standard output.
+    upload: Option<Upload>,
+}
+
+impl ExportFile {
+    /// Begins a file at `place`.
+    ///
+    /// # Errors
+    /// [`ExportError::Destination`].
+    pub async fn begin(format: FileFormat, place: &Destination) -> Result<ExportFile, ExportError> {
+        let upload = place.create().await?;
+        Ok(ExportFile::start(move |messages| {
+            let mut out = upload.into_blocking();
+            match write(format, &mut out, messages) {
+                Ok(written) => Ok(Ended {
+                    written,
+                    upload: Some(out.into_upload()?),
+                }),
+                Err(error) => {
+                    Handle::current().block_on(out.abort());
+                    Err(error)
+                }
+            }
+        }))
+    }
+
+    /// Begins to write to standard output.
+    #[must_use]
+    pub fn to_standard_output(format: FileFormat) -> ExportFile {
+        ExportFile::start(move |messages| {
+            let mut out = std::io::stdout();
+            let written = write(format, &mut out, messages)?;
+            out.flush()?;
+            Ok(Ended {
+                written,
+                upload: None,
+            })
+        })
+    }
+
+    fn start(
+        write: impl FnOnce(mpsc::Receiver<Message>) -> Result<Ended, ExportError> + Send + 'static,
+    ) -> ExportFile {
+        let (sender, messages) = mpsc::channel(WAITING);
+        ExportFile {
+            sender,
+            thread: Some(tokio::task::spawn_blocking(move || write(messages))),
+        }
+    }
+
+    /// Begins a table.
+    ///
+    /// # Errors
+    /// What stopped the writing.
+    pub async fn table(&mut self, table: &'static Table) -> Result<(), ExportError> {
+        self.send(Message::Table(table)).await
+    }
+
+    /// Adds rows to the table that was begun last. Returns when there is room for more.
+    ///
+    /// # Errors
+    /// What stopped the writing.
+    pub async fn rows(&mut self, rows: Vec<Row>) -> Result<(), ExportError> {
+        self.send(Message::Rows(rows)).await
+    }
+
+    /// Makes the file seen, whole.
+    ///
+    /// # Errors
+    /// What stopped the writing; then nothing is seen.
+    pub async fn finish(&mut self) -> Result<Written, ExportError> {
+        self.send(Message::End).await?;
+        let ended = self.ended().await?;
+        if let Some(upload) = ended.upload {
+            upload.finish().await?;
+        }
+        Ok(ended.written)
+    }
+
+    /// Gives the file up, and waits until what was sent is taken back.
+    pub async fn abandon(self) {
+        let ExportFile { sender, thread } = self;
+        drop(sender);
+        if let Some(thread) = thread {
+            // It ends because it was given up, or for a reason that was told before.
+            let _ = thread.await;
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), ExportError> {
+        if self.sender.send(message).await.is_ok() {
+            return Ok(());
+        }
+        // The thread has ended, and knows why.
+        self.ended().await.and(Err(ExportError::Stopped))
+    }
+
+    async fn ended(&mut self) -> Result<Ended, ExportError> {
+        let Some(thread) = &mut self.thread else {
+            return Err(ExportError::Stopped);
+        };
+        let ended = thread.await;
+        self.thread = None;
+        ended.unwrap_or_else(|error| Err(ExportError::Writing(format!("the writing thread ended: {error}"))))
+    }
+}
+
+fn write(
+    format: FileFormat,
+    out: &mut (impl Write + Send),
+    mut messages: mpsc::Receiver<Message>,
+) -> Result<Written, ExportError> {
+    let scratch = tempfile::Builder::new().prefix("tagpipe-export-").tempdir()?;
+    let mut compressed = Compressed::new(format.compression, Tally::new(out))?;
+    let mut writer = format.format.begin(&mut compressed, scratch.path())?;
+    loop {
+        match messages.blocking_recv() {
+            Some(Message::Table(table)) => writer.table(table)?,
+            Some(Message::Rows(rows)) => writer.rows(&rows)?,
+            Some(Message::End) => break,
+            None => return Err(ExportError::Stopped),
+        }
+    }
+    writer.finish()?;
+    let (_, bytes, sha256) = compressed.finish()?.finish();
+    Ok(Written { bytes, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tagpipe_core::tabular::{Column, Kind, Value};
+
+    use super::*;
+    use crate::export::{Compression, FORMATS};
+
+    const TABLE: Table = Table {
+        name: "numbers",
+        meaning: "a number and its name",
+        columns: &[
+            Column {
+                name: "n",
+                kind: Kind::Integer,
+                nullable: false,
+                unit: None,
+                meaning: "the number",
+            },
+            Column {
+                name: "name",
+                kind: Kind::Text,
+                nullable: true,
+                unit: None,
+                meaning: "its name",
+            },
+        ],
+        order: &["n"],
+    };
+
+    fn rows() -> Vec<Row> {
+        let name = |n: i64| {
+            if n % 2 == 0 {
+                Value::Null
+            } else {
+                Value::Text(format!("the {n}"))
+            }
+        };
+        (0..100).map(|n| vec![Value::Integer(n), name(n)]).collect()
+    }
+
+    async fn begun(folder: &Path, format: FileFormat, name: &str) -> ExportFile {
+        let place = Destination::local(folder.join(name));
+        let mut file = ExportFile::begin(format, &place).await.unwrap();
+        file.table(&TABLE).await.unwrap();
+        file.rows(rows()).await.unwrap();
+        file
+    }
+
+    fn all_formats() -> impl Iterator<Item = FileFormat> {
+        FORMATS.iter().map(|format| FileFormat {
+            format: *format,
+            compression: Compression::None,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_same_rows_are_the_same_bytes_in_every_format() {
+        for format in all_formats() {
+            let folder = tempfile::tempdir().unwrap();
+            let mut written = Vec::new();
+            for name in ["one", "two"] {
+                written.push(begun(folder.path(), format, name).await.finish().await.unwrap());
+            }
+            assert_eq!(written[0], written[1], "{format:?}");
+            let [one, two] = ["one", "two"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+            assert_eq!(one, two, "{format:?}");
+            assert_eq!(one.len() as u64, written[0].bytes, "{format:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_given_up_is_never_seen() {
+        for format in all_formats() {
+            let folder = tempfile::tempdir().unwrap();
+            let file = begun(folder.path(), format, "half").await;
+            file.abandon().await;
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{format:?}");
+        }
+    }
+}
