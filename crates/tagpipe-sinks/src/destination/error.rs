@@ -1,0 +1,200 @@
+//! What can go wrong at a destination, by what one can do about it.
+
+use std::error::Error;
+
+use super::Destination;
+use super::address::{Address, Provider};
+
+/// Something did not work at a destination.
+#[derive(Debug, thiserror::Error)]
+#[error("`{place}`: {trouble}{}", .cause.as_deref().map(|cause| format!(" ({cause})")).unwrap_or_default())]
+pub struct DestinationError {
+    /// Where.
+    pub place: String,
+    /// What.
+    pub trouble: Trouble,
+    /// What the machine or the provider said about it, in one line.
+    pub cause: Option<String>,
+}
+
+/// What did not work, by what one can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Nobody has said who we are.
+    #[error("there are no credentials; {0}")]
+    NoCredentials(
+        /// Which ones to give.
+        &'static str,
+    ),
+    /// Who we are is known, and may not do this.
+    #[error("access is denied; the credentials are wrong, or lack the right to do this")]
+    AccessDenied,
+    /// The file system says so.
+    #[error("permission is denied; give this user the right to read and write there")]
+    PermissionDenied,
+    /// The bucket or container does not exist.
+    #[error("there is no such bucket; make it, or correct its name or region")]
+    NoBucket,
+    /// The folder that it should be in does not exist.
+    #[error("there is no such folder; make it with `mkdir -p`")]
+    NoFolder,
+    /// It is not there.
+    #[error("it is not there")]
+    NotThere,
+    /// No room is left.
+    #[error("no room is left there")]
+    Full,
+    /// The provider was not reached or broke off, and still did after retries.
+    #[error("it was not reached, also after retries; is the network up, and the endpoint right?")]
+    Unreachable,
+    /// What is left; the cause says what.
+    #[error("it did not work")]
+    Other,
+}
+
+impl DestinationError {
+    /// About a local file.
+    pub(super) fn of_file(place: &Destination, error: &std::io::Error) -> DestinationError {
+        use std::io::ErrorKind;
+        let trouble = match error.kind() {
+            ErrorKind::NotFound => Trouble::NotThere,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Trouble::PermissionDenied,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
+            _ => Trouble::Other,
+        };
+        DestinationError {
+            place: place.to_string(),
+            trouble,
+            cause: (trouble == Trouble::Other).then(|| error.to_string()),
+        }
+    }
+
+    /// About a folder that something should be written into.
+    pub(super) fn of_folder(place: &Destination, error: &std::io::Error) -> DestinationError {
+        let mut told = DestinationError::of_file(place, error);
+        if told.trouble == Trouble::NotThere {
+            told.trouble = Trouble::NoFolder;
+        }
+        told
+    }
+
+    /// About an object.
+    pub(super) fn of_object(place: &Destination, error: &object_store::Error) -> DestinationError {
+        let said = chain(error);
+        let trouble = match error {
+            _ if lacks_credentials(&said) => Trouble::NoCredentials(credentials_of(place)),
+            object_store::Error::NotFound { .. } if lacks_bucket(&said) => Trouble::NoBucket,
+            object_store::Error::NotFound { .. } => Trouble::NotThere,
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                Trouble::AccessDenied
+            }
+            _ if was_not_reached(error) => Trouble::Unreachable,
+            _ => Trouble::Other,
+        };
+        let cause = matches!(
+            trouble,
+            Trouble::AccessDenied | Trouble::Unreachable | Trouble::Other
+        )
+        .then(|| in_one_line(&said));
+        DestinationError {
+            place: place.to_string(),
+            trouble,
+            cause,
+        }
+    }
+
+    /// In our own words.
+    pub(super) fn other(place: &Destination, cause: impl Into<String>) -> DestinationError {
+        DestinationError {
+            place: place.to_string(),
+            trouble: Trouble::Other,
+            cause: Some(cause.into()),
+        }
+    }
+}
+
+impl From<DestinationError> for std::io::Error {
+    fn from(error: DestinationError) -> std::io::Error {
+        std::io::Error::other(error)
+    }
+}
+
+/// The services of a machine of a cloud that hand out credentials. Who is sent there has given none.
+const METADATA_SERVICES: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+
+fn lacks_credentials(said: &str) -> bool {
+    METADATA_SERVICES.iter().any(|service| said.contains(service))
+        || said.contains("Missing AccessKeyId")
+        || said.contains("Missing SecretAccessKey")
+}
+
+fn lacks_bucket(said: &str) -> bool {
+    [
+        "NoSuchBucket",
+        "ContainerNotFound",
+        "The specified bucket does not exist",
+    ]
+    .iter()
+    .any(|word| said.contains(word))
+}
+
+/// Whether the last try ended without an answer, or with one that says "not now".
+fn was_not_reached(error: &object_store::Error) -> bool {
+    let mut source: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<object_store::client::HttpError>() {
+            use object_store::client::HttpErrorKind;
+            return !matches!(error.kind(), HttpErrorKind::Request | HttpErrorKind::Unknown)
+                || chain(error).contains("connect");
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn credentials_of(place: &Destination) -> &'static str {
+    match &place.address {
+        Address::Object {
+            provider: Provider::Google,
+            ..
+        } => {
+            "set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account, or run \
+             `gcloud auth application-default login`"
+        }
+        Address::Object {
+            provider: Provider::Azure,
+            ..
+        } => {
+            "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (or AZURE_STORAGE_SAS_TOKEN), or \
+             AZURE_USE_AZURE_CLI=true after `az login`"
+        }
+        _ => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE for a profile of ~/.aws/credentials"
+        }
+    }
+}
+
+/// An error and its causes, without those that only repeat what was said.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        source = error.source();
+    }
+    said
+}
+
+/// Bounded, and without the lines and marks of the XML that providers answer.
+fn in_one_line(text: &str) -> String {
+    const MOST: usize = 400;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}

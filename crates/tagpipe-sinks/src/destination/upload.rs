@@ -1,0 +1,145 @@
+//! Writing to a destination.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::file::Draft;
+use super::object::Sending;
+use super::{Destination, DestinationError};
+
+/// Something that is being written to a destination; seen there when it is finished, and never if it is dropped.
+#[derive(Debug)]
+pub struct Upload {
+    place: Destination,
+    way: Option<Way>,
+    written: u64,
+}
+
+#[derive(Debug)]
+enum Way {
+    File(Draft),
+    Object(Sending),
+}
+
+impl Upload {
+    pub(super) fn to_file(place: Destination, draft: Draft) -> Upload {
+        Upload {
+            place,
+            way: Some(Way::File(draft)),
+            written: 0,
+        }
+    }
+
+    pub(super) fn to_object(place: Destination, sending: Sending) -> Upload {
+        Upload {
+            place,
+            way: Some(Way::Object(sending)),
+            written: 0,
+        }
+    }
+
+    /// Adds bytes. Returns when there is room for more, so that memory stays bounded.
+    ///
+    /// # Errors
+    /// See [`super::Trouble`]. After one the upload can only be dropped.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), DestinationError> {
+        self.written += bytes.len() as u64;
+        match &mut self.way {
+            Some(Way::File(draft)) => draft.write(&self.place, &bytes).await,
+            Some(Way::Object(sending)) => sending.write(&self.place, bytes).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes it seen, whole and safe against a crash, and returns its bytes.
+    ///
+    /// # Errors
+    /// See [`super::Trouble`]; then nothing is seen.
+    pub async fn finish(mut self) -> Result<u64, DestinationError> {
+        match self.way.take() {
+            Some(Way::File(draft)) => draft.finish(&self.place).await?,
+            Some(Way::Object(sending)) => sending.finish(&self.place).await?,
+            None => {}
+        }
+        Ok(self.written)
+    }
+
+    /// Takes back what was sent, and waits until that is done.
+    pub async fn abort(mut self) {
+        if let Some(Way::Object(sending)) = self.way.take() {
+            sending.abort().await;
+        }
+    }
+
+    /// For writers that cannot wait otherwise, in [`tokio::task::spawn_blocking`].
+    ///
+    /// # Panics
+    /// Outside of tokio.
+    #[must_use]
+    pub fn into_blocking(self) -> BlockingUpload {
+        BlockingUpload {
+            upload: self,
+            filling: Vec::with_capacity(BLOCK),
+            runtime: Handle::current(),
+        }
+    }
+}
+
+impl Drop for Upload {
+    /// Takes back what was sent, as far as there is still time for it.
+    fn drop(&mut self) {
+        if let Some(Way::Object(sending)) = self.way.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(sending.abort());
+        }
+    }
+}
+
+/// Bytes that a blocking writer collects.
+const BLOCK: usize = 256 * 1024;
+
+/// An [`Upload`] as a writer that blocks.
+#[derive(Debug)]
+pub struct BlockingUpload {
+    upload: Upload,
+    filling: Vec<u8>,
+    runtime: Handle,
+}
+
+impl BlockingUpload {
+    /// The upload, to be finished, with everything in it.
+    ///
+    /// # Errors
+    /// As [`Upload::write`].
+    pub fn into_upload(mut self) -> Result<Upload, DestinationError> {
+        self.pass_on()?;
+        Ok(self.upload)
+    }
+
+    fn pass_on(&mut self) -> Result<(), DestinationError> {
+        if self.filling.is_empty() {
+            return Ok(());
+        }
+        let bytes = Bytes::from(std::mem::replace(&mut self.filling, Vec::with_capacity(BLOCK)));
+        self.runtime.block_on(self.upload.write(bytes))
+    }
+}
+
+impl io::Write for BlockingUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fits = bytes.len().min(BLOCK - self.filling.len());
+        self.filling.extend_from_slice(&bytes[..fits]);
+        if self.filling.len() == BLOCK {
+            self.pass_on()?;
+        }
+        Ok(fits)
+    }
+
+    /// Nobody sees anything before the end, so there is nothing to flush.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
