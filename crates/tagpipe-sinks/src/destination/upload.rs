@@ -119,6 +119,11 @@ impl BlockingUpload {
         Ok(self.upload)
     }
 
+    /// Takes back what was sent, and waits until that is done.
+    pub async fn abort(self) {
+        self.upload.abort().await;
+    }
+
     fn pass_on(&mut self) -> Result<(), DestinationError> {
         if self.filling.is_empty() {
             return Ok(());

@@ -10,61 +10,82 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(SqlMigration {
-                name: "m0001_initial",
-                up: include_str!("m0001_initial.sql"),
-                down: include_str!("m0001_initial_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0002_audit_lookups",
-                up: include_str!("m0002_audit_lookups.sql"),
-                down: include_str!("m0002_audit_lookups_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0003_many_runners",
-                up: include_str!("m0003_many_runners.sql"),
-                down: include_str!("m0003_many_runners_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0004_reading",
-                up: include_str!("m0004_reading.sql"),
-                down: include_str!("m0004_reading_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0005_documents",
-                up: include_str!("m0005_documents.sql"),
-                down: include_str!("m0005_documents_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0006_history",
-                up: include_str!("m0006_history.sql"),
-                down: include_str!("m0006_history_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0007_expected_change",
-                up: include_str!("m0007_expected_change.sql"),
-                down: include_str!("m0007_expected_change_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0008_check",
-                up: include_str!("m0008_check.sql"),
-                down: include_str!("m0008_check_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0009_service",
-                up: include_str!("m0009_service.sql"),
-                down: include_str!("m0009_service_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0010_search",
-                up: include_str!("m0010_search.sql"),
-                down: include_str!("m0010_search_down.sql"),
-            }),
-        ]
+        MIGRATIONS
+            .iter()
+            .map(|one| Box::new(*one) as Box<dyn MigrationTrait>)
+            .collect()
     }
 }
 
+/// All of them, oldest first.
+const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m0001_initial",
+        up: include_str!("m0001_initial.sql"),
+        down: include_str!("m0001_initial_down.sql"),
+    },
+    SqlMigration {
+        name: "m0002_audit_lookups",
+        up: include_str!("m0002_audit_lookups.sql"),
+        down: include_str!("m0002_audit_lookups_down.sql"),
+    },
+    SqlMigration {
+        name: "m0003_many_runners",
+        up: include_str!("m0003_many_runners.sql"),
+        down: include_str!("m0003_many_runners_down.sql"),
+    },
+    SqlMigration {
+        name: "m0004_reading",
+        up: include_str!("m0004_reading.sql"),
+        down: include_str!("m0004_reading_down.sql"),
+    },
+    SqlMigration {
+        name: "m0005_documents",
+        up: include_str!("m0005_documents.sql"),
+        down: include_str!("m0005_documents_down.sql"),
+    },
+    SqlMigration {
+        name: "m0006_history",
+        up: include_str!("m0006_history.sql"),
+        down: include_str!("m0006_history_down.sql"),
+    },
+    SqlMigration {
+        name: "m0007_expected_change",
+        up: include_str!("m0007_expected_change.sql"),
+        down: include_str!("m0007_expected_change_down.sql"),
+    },
+    SqlMigration {
+        name: "m0008_check",
+        up: include_str!("m0008_check.sql"),
+        down: include_str!("m0008_check_down.sql"),
+    },
+    SqlMigration {
+        name: "m0009_service",
+        up: include_str!("m0009_service.sql"),
+        down: include_str!("m0009_service_down.sql"),
+    },
+    SqlMigration {
+        name: "m0010_search",
+        up: include_str!("m0010_search.sql"),
+        down: include_str!("m0010_search_down.sql"),
+    },
+];
+
+/// What takes these migrations back, the last one first. Names that are not known have nothing.
+pub(crate) fn down_scripts(dialect: Dialect, applied: &[String]) -> String {
+    let mut scripts: Vec<&SqlMigration> = MIGRATIONS
+        .iter()
+        .filter(|one| applied.iter().any(|name| name == one.name))
+        .collect();
+    scripts.reverse();
+    scripts
+        .iter()
+        .map(|one| dialect.render(one.down))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[derive(Clone, Copy)]
 struct SqlMigration {
     name: &'static str,
     up: &'static str,

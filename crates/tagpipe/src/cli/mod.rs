@@ -7,12 +7,14 @@ use clap_complete::Shell;
 
 use crate::settings::Given;
 
+mod backup;
 mod demo;
 mod inspect;
 mod orchestrate;
 mod run;
 mod serve;
 
+pub(crate) use backup::{BackupArguments, BackupCommand, BackupTexts, KeyArguments, RestoreArguments};
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use inspect::{
     AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, ShowArguments,
@@ -155,6 +157,10 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Make failed pages available again
     Retry(RetryArguments),
+    /// Make a safe copy of the database, or look after those there are
+    Backup(Box<BackupArguments>),
+    /// Bring a database back from a backup
+    Restore(RestoreArguments),
     /// Read one page of each level and show what the profile recognises
     Probe(Box<ProbeArguments>),
     /// Check everything that a run needs, and say how to mend what is missing
