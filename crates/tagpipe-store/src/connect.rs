@@ -582,6 +582,7 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
 /// Connects once without the pool, which would only say that it timed out.
 pub(crate) async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
     use sea_orm::sqlx::PgConnection;
+    check_certificates(url)?;
     let shown = DatabaseUrl::Postgres(url.clone());
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect(url.as_str())).await;
     let error = match connected {
@@ -601,6 +602,20 @@ pub(crate) async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
         }
         other => other,
     })
+}
+
+/// The driver would not say which file it is that it cannot read.
+fn check_certificates(url: &url::Url) -> Result<(), StoreError> {
+    for (key, file) in url.query_pairs() {
+        let is_file =
+            matches!(&*key, "sslrootcert" | "sslcert" | "sslkey") && !file.starts_with("-----BEGIN");
+        if is_file && let Err(error) = std::fs::File::open(&*file) {
+            return Err(StoreError::Refused(format!(
+                "cannot read `{file}` ({key} of the database's address): {error}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn sqlx_error(error: sea_orm::SqlxError) -> DbErr {

@@ -58,6 +58,7 @@ impl DestinationError {
         use std::io::ErrorKind;
         let trouble = match error.kind() {
             ErrorKind::NotFound => Trouble::NotThere,
+            ErrorKind::NotADirectory => Trouble::NoFolder,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Trouble::PermissionDenied,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
             _ => Trouble::Other,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub use occupant::{Occupant, occupant};
 pub use postgres::{Dump, PostgresSnapshot, ScratchDatabase, restore_postgres, try_restore_postgres};
-pub use sqlite::{copy_sqlite, inspect_sqlite, replace_sqlite, sign_sqlite, sqlite_version};
+pub use sqlite::{copy_sqlite, count_sqlite, inspect_sqlite, replace_sqlite, sign_sqlite, sqlite_version};
 
 use crate::connect::known_migrations;
 

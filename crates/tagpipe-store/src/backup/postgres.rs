@@ -238,8 +238,14 @@ impl ScratchDatabase {
     /// # Errors
     /// [`StoreError::Refused`] where the user may not.
     pub async fn create(url: &url::Url) -> Result<ScratchDatabase, StoreError> {
-        let name = format!("tagpipe_verify_{}", uuid::Uuid::new_v4().simple());
         let connection = connect(url).await?;
+        sweep(&connection).await;
+        let now = text(
+            &connection,
+            "SELECT CAST(CAST(extract(epoch FROM now()) AS bigint) AS text) AS said",
+        )
+        .await?;
+        let name = format!("{SCRATCH}{now}_{}", uuid::Uuid::new_v4().simple());
         let made = connection
             .execute_unprepared(&format!("CREATE DATABASE {name} TEMPLATE template0"))
             .await;
@@ -280,6 +286,32 @@ impl ScratchDatabase {
                 self.name
             ))
         })
+    }
+}
+
+/// How scratch databases are called; the second they were made in follows.
+const SCRATCH: &str = "tagpipe_verify_";
+
+/// Removes scratch databases that a killed process has left more than a day ago.
+async fn sweep(connection: &DatabaseConnection) {
+    let left = format!(
+        "SELECT CAST(datname AS text) AS name FROM pg_database WHERE datname ~ '^{SCRATCH}[0-9]+_[0-9a-f]+$' \
+         AND CAST(split_part(datname, '_', 3) AS bigint) < extract(epoch FROM now()) - 86400"
+    );
+    let Ok(rows) = connection
+        .query_all_raw(Dialect::Postgres.statement(left, []))
+        .await
+    else {
+        return;
+    };
+    for name in rows
+        .iter()
+        .filter_map(|row| row.try_get::<String>("", "name").ok())
+    {
+        // Another user's, or in use after all.
+        let _ = connection
+            .execute_unprepared(&format!("DROP DATABASE {}", quoted_name(&name)))
+            .await;
     }
 }
 

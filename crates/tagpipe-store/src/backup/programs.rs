@@ -2,6 +2,7 @@
 //!
 //! They get the address by the environment, where only this user can read it, and never by their command lines.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr as _;
 
@@ -125,7 +126,35 @@ fn speak_to(command: &mut Command, url: &url::Url) -> Result<(), StoreError> {
         };
         command.env(variable, &*value);
     }
+    let is_verified = matches!(
+        options.get_ssl_mode(),
+        PgSslMode::VerifyCa | PgSslMode::VerifyFull
+    );
+    if is_verified && !names_authority(url) {
+        trust_system(command);
+    }
     Ok(())
+}
+
+/// Whether somebody has said whose certificates count.
+fn names_authority(url: &url::Url) -> bool {
+    let in_address = url
+        .query_pairs()
+        .any(|(key, _)| matches!(&*key, "sslrootcert" | "ssl-root-cert" | "ssl-ca"));
+    let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
+    in_address || std::env::var_os("PGSSLROOTCERT").is_some() || own.is_some_and(|file| file.exists())
+}
+
+/// Our own connections trust the public authorities where nobody has said whom to trust; libpq would trust nobody.
+fn trust_system(command: &mut Command) {
+    const BUNDLES: [&str; 3] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/cert.pem",
+    ];
+    if let Some(bundle) = BUNDLES.iter().find(|file| Path::new(file).exists()) {
+        command.env("PGSSLROOTCERT", bundle);
+    }
 }
 
 fn ssl_mode(mode: PgSslMode) -> &'static str {

@@ -36,7 +36,19 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     copied.map(drop).map_err(|error| name_file(from, error))
 }
 
-/// What is in the file at `path`, which nobody writes to.
+/// What is in the file at `path`, which nobody writes to, without looking whether it is sound: a copy by [`copy_sqlite`] is as
+/// sound as what was read.
+///
+/// # Errors
+/// [`StoreError::Refused`] for what is no database.
+pub async fn count_sqlite(path: &Path) -> Result<Contents, StoreError> {
+    let connection = connect(path, |file| file.read_only(true).immutable(true)).await?;
+    let counted = contents(&connection).await;
+    close(connection).await;
+    counted
+}
+
+/// The same, after looking whether it is sound.
 ///
 /// # Errors
 /// [`StoreError::Refused`] with what is wrong, for what is damaged or no database.
@@ -137,14 +149,19 @@ pub async fn sign_sqlite(path: &Path, note: &RestoreNote) -> Result<(), StoreErr
 /// Puts the sound file `restored` at `path`, in place of what may be there, while nobody uses that. Both must be in one folder.
 ///
 /// A database that is there is closed in order first: its log of writes goes into it, so that whenever this process ends
-/// there is one whole database at the path, the old one or the new one, and never the one with the other's log. One that is
-/// too damaged for that is moved aside.
+/// there is one whole database at the path, the old one or the new one, and never the one with the other's log. One that
+/// `is_damaged` cannot be closed in order; it is moved aside.
 ///
 /// Returns where the damaged one went.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] while another process uses the database. Then nothing is changed.
-pub async fn replace_sqlite(restored: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+/// [`StoreError::Unavailable`] while another process uses the database, [`StoreError::Refused`] where it cannot be replaced.
+/// Then it is as it was.
+pub async fn replace_sqlite(
+    restored: &Path,
+    path: &Path,
+    is_damaged: bool,
+) -> Result<Option<PathBuf>, StoreError> {
     std::fs::File::open(restored)
         .and_then(|file| file.sync_all())
         .map_err(|error| cannot("write", restored, &error))?;
@@ -153,20 +170,16 @@ pub async fn replace_sqlite(restored: &Path, path: &Path) -> Result<Option<PathB
         put(restored, path)?;
         return Ok(None);
     }
-    match lock_alone(path).await {
-        Ok(holder) => {
-            // In this order: with the database closed in order there is nothing in its log.
-            let done = remove_logs(path).and_then(|()| put(restored, path));
-            close(holder).await;
-            done.map(|()| None)
-        }
-        Err(error @ StoreError::Unavailable(_)) => Err(error),
-        Err(_) => {
-            let aside = move_aside(path)?;
-            put(restored, path)?;
-            Ok(Some(aside))
-        }
+    if is_damaged {
+        let aside = move_aside(path)?;
+        put(restored, path)?;
+        return Ok(Some(aside));
     }
+    let holder = lock_alone(path).await?;
+    // In this order: with the database closed in order there is nothing in its log.
+    let done = remove_logs(path).and_then(|()| put(restored, path));
+    close(holder).await;
+    done.map(|()| None)
 }
 
 /// Brings the database at `path` into the state that has no log of writes, which only who uses it alone can do, and keeps

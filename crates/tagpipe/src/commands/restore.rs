@@ -66,7 +66,8 @@ async fn bring_back(
 ) -> Result<Restored, Failure> {
     let (folder, manifest) = Shelf::find(from).await.map_err(failed)?;
     refuse_other_engine(url, &manifest)?;
-    refuse_to_overwrite(url, force).await?;
+    let url = &resolved(url);
+    let is_damaged = refuse_to_overwrite(url, force).await?;
     let scratch = Scratch::beside(url)?;
     let opened = scratch.file("opened");
     verifying::open(&folder, &manifest, identities, &opened, stop).await?;
@@ -83,7 +84,9 @@ async fn bring_back(
             if stop.is_requested() {
                 return Err(failed(tagpipe_sinks::backup::BackupError::Stopped));
             }
-            replace_sqlite(&opened, path).await.map_err(of_store)?
+            replace_sqlite(&opened, path, is_damaged)
+                .await
+                .map_err(of_store)?
         }
         DatabaseUrl::Postgres(server) => {
             let namespace = manifest.namespace.as_deref().unwrap_or("public");
@@ -125,13 +128,25 @@ fn refuse_other_engine(url: &DatabaseUrl, manifest: &Manifest) -> Result<(), Fai
     )))
 }
 
-async fn refuse_to_overwrite(url: &DatabaseUrl, force: bool) -> Result<(), Failure> {
+/// The address of the file itself where it is that of a link: what is restored takes the file's place, not the link's.
+fn resolved(url: &DatabaseUrl) -> DatabaseUrl {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            DatabaseUrl::Sqlite(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Returns whether what is there is damaged.
+async fn refuse_to_overwrite(url: &DatabaseUrl, force: bool) -> Result<bool, Failure> {
     match occupant(url).await.map_err(|error| Failure::opening(&error))? {
-        Occupant::Nothing | Occupant::Empty(_) => Ok(()),
+        Occupant::Nothing | Occupant::Empty(_) => Ok(false),
         Occupant::Foreign(what) => Err(Failure::could_not_run(format!(
             "{url} is not overwritten: {what}; name another database with --database-url"
         ))),
-        Occupant::Tagpipe(_) | Occupant::Damaged(_) if force => Ok(()),
+        Occupant::Tagpipe(_) if force => Ok(false),
+        Occupant::Damaged(_) if force => Ok(true),
         Occupant::Tagpipe(contents) => Err(Failure::could_not_run(format!(
             "{url} has something in it ({}); --force replaces it, `tagpipe backup` keeps it",
             told(&contents)

@@ -220,49 +220,28 @@ const SSL_MODES: [&str; 6] = [
     "verify-full",
 ];
 
-/// Where backups go, which are kept, and who can open them.
+/// Where backups go, which are kept, and what opens them.
 #[derive(Debug)]
 pub(crate) struct BackupSettings {
     /// Where; `None` if nobody has said.
     pub(crate) to: Option<Destination>,
     /// Which are kept; all if nobody has said.
     pub(crate) keep: Option<Retention>,
-    /// For whom they are encrypted.
-    pub(crate) recipients: Option<Recipients>,
     /// What opens them.
     pub(crate) identities: Identities,
 }
 
 /// Checks everything that `backup` and `restore` need.
 pub(crate) fn backup_settings(merged: &Merged) -> Result<BackupSettings, Failure> {
-    let told = |key: &str, error: &dyn std::fmt::Display| {
-        let origin = merged.get(key).map_or(&Origin::Default, |value| &value.origin);
-        Failure::usage(format!("{error} (set by {origin})"))
-    };
+    let told = |key: &str, error: &dyn std::fmt::Display| told_with_origin(merged, key, error);
     let text = |key: &str| merged.get(key).map(|value| value.text.as_str());
-    let passphrase = text("backup_passphrase");
-    let recipients = match (text("backup_recipients"), passphrase) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage(
-                "backup_recipients and backup_passphrase are both set; a backup is encrypted for keys or with a passphrase, \
-                 not both",
-            ));
-        }
-        (Some(list), None) => {
-            Some(Recipients::parse(list.split(',')).map_err(|error| told("backup_recipients", &error))?)
-        }
-        (None, Some(text)) => {
-            Some(Recipients::passphrase(text).map_err(|error| told("backup_passphrase", &error))?)
-        }
-        (None, None) => None,
-    };
     let mut identities = Identities::default();
     if let Some(file) = text("backup_identity") {
         identities
             .add_file(Path::new(file))
             .map_err(|error| told("backup_identity", &error))?;
     }
-    if let Some(text) = passphrase {
+    if let Some(text) = text("backup_passphrase") {
         identities
             .add_passphrase(text)
             .map_err(|error| told("backup_passphrase", &error))?;
@@ -277,9 +256,32 @@ pub(crate) fn backup_settings(merged: &Merged) -> Result<BackupSettings, Failure
                     .map_err(|error: InvalidRetention| told("backup_keep", &error))
             })
             .transpose()?,
-        recipients,
         identities,
     })
+}
+
+/// For whom backups are encrypted; `None` if they are not.
+pub(crate) fn backup_recipients(merged: &Merged) -> Result<Option<Recipients>, Failure> {
+    let given = |key: &str| merged.get(key).map(|value| value.text.as_str());
+    match (given("backup_recipients"), given("backup_passphrase")) {
+        (Some(_), Some(_)) => Err(Failure::usage(
+            "backup_recipients and backup_passphrase are both set; a backup is encrypted for keys or with a passphrase, not \
+             both",
+        )),
+        (Some(list), None) => Recipients::parse(list.split(','))
+            .map(Some)
+            .map_err(|error| told_with_origin(merged, "backup_recipients", &error)),
+        (None, Some(text)) => Recipients::passphrase(text)
+            .map(Some)
+            .map_err(|error| told_with_origin(merged, "backup_passphrase", &error)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// An error about a setting, with where that was set.
+fn told_with_origin(merged: &Merged, key: &str, error: &dyn std::fmt::Display) -> Failure {
+    let origin = merged.get(key).map_or(&Origin::Default, |value| &value.origin);
+    Failure::usage(format!("{error} (set by {origin})"))
 }
 
 /// What is logged and audited.

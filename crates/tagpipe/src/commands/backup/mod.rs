@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tagpipe_sinks::backup::{BackupError, Manifest, Removal, Shelf, Stop};
+use tagpipe_sinks::backup::{BackupError, Manifest, Recipients, Removal, Shelf, Stop};
 use tagpipe_sinks::destination::Destination;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::{DatabaseUrl, Store};
@@ -20,7 +20,9 @@ use crate::cli::{BackupArguments, BackupCommand, BackupTexts, GlobalArguments, K
 use crate::exit::{Exit, Failure};
 use crate::output::{Align, Table, harmless, print, print_json, width};
 use crate::report::grouped;
-use crate::settings::{BackupSettings, Merged, backup_settings, database_url, log_format, log_level};
+use crate::settings::{
+    BackupSettings, Merged, backup_recipients, backup_settings, database_url, log_format, log_level,
+};
 
 pub(super) use scratch::Scratch;
 
@@ -46,6 +48,7 @@ async fn take(global: &GlobalArguments, arguments: &BackupArguments) -> Result<E
     given.extend(texts.given(arguments.to.as_deref(), "--to"));
     given.push(("backup_keep", "--keep", arguments.keep.as_deref()));
     let (merged, settings) = load(global, &given)?;
+    let recipients = backup_recipients(&merged)?;
     let url = database_url(&merged)?;
     let folder = settings.to.clone().ok_or_else(|| {
         Failure::usage("where should the backup go? name a folder with --to, or set backup_to")
@@ -54,20 +57,18 @@ async fn take(global: &GlobalArguments, arguments: &BackupArguments) -> Result<E
         return rehearse(global, &settings, &folder).await;
     }
     let scratch_url = scratch(arguments.scratch_url.as_deref())?;
-    if arguments.verify && settings.recipients.is_some() && settings.identities.is_empty() {
+    if arguments.verify && recipients.is_some() && settings.identities.is_empty() {
         return Err(Failure::usage(
             "--verify opens the backup again, which is encrypted; give its secret key with --identity FILE",
         ));
     }
     let stop = Stop::default();
-    let work = make(
-        &url,
-        &folder,
+    let order = Order {
         settings,
-        arguments.verify,
-        scratch_url,
-        stop.clone(),
-    );
+        recipients: recipients.map(Arc::new),
+        trial: arguments.verify.then(|| scratch_url.or_else(|| server_of(&url))),
+    };
+    let work = make(&url, &folder, order, &stop);
     let Some(made) = until_signal(work, &stop).await? else {
         return Ok(stopped());
     };
@@ -87,26 +88,24 @@ struct Made {
     is_verified: bool,
 }
 
-async fn make(
-    url: &DatabaseUrl,
-    folder: &Destination,
+/// How it is made.
+struct Order {
     settings: BackupSettings,
-    should_verify: bool,
-    scratch_url: Option<url::Url>,
-    stop: Stop,
-) -> Result<Made, Failure> {
-    let recipients = settings.recipients.map(Arc::new);
-    let manifest = taking::take(url, folder, recipients, &stop).await?;
-    if should_verify {
-        let (folder, manifest) = (folder.clone(), manifest.clone());
-        verifying::verify(
-            &folder,
-            &manifest,
-            settings.identities,
-            scratch_url.or_else(|| server_of(url)),
-            &stop,
-        )
-        .await?;
+    recipients: Option<Arc<Recipients>>,
+    /// Whether it is tried afterwards, and on which server.
+    trial: Option<Option<url::Url>>,
+}
+
+async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop) -> Result<Made, Failure> {
+    let Order {
+        settings,
+        recipients,
+        trial,
+    } = order;
+    let is_verified = trial.is_some();
+    let manifest = taking::take(url, folder, recipients, stop).await?;
+    if let Some(server) = trial {
+        verifying::verify(folder, &manifest, settings.identities, server, stop).await?;
     }
     let mut removal = Removal::default();
     if let Some(rule) = settings.keep {
@@ -122,7 +121,7 @@ async fn make(
     Ok(Made {
         manifest,
         removal,
-        is_verified: should_verify,
+        is_verified,
     })
 }
 
@@ -284,16 +283,20 @@ pub(super) async fn until_signal<T>(
     };
     stop.request();
     super::signals::note(exit);
-    // What it did not come to in time is removed by the next one.
-    let _ = tokio::time::timeout(CLEANING_MAX, work).await;
-    Ok(None)
+    match tokio::time::timeout(CLEANING_MAX, work).await {
+        // It was past the point where it could be stopped.
+        Ok(Ok(done)) => Ok(Some(done)),
+        // What it did not come to in time is removed by the next one.
+        Ok(Err(_)) | Err(_) => Ok(None),
+    }
 }
 
 /// How long one who was asked to stop may clean up.
 const CLEANING_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// The exit code of a command that was asked to stop.
+/// The exit code of a command that was asked to stop, after a word about it.
 pub(super) fn stopped() -> Exit {
+    anstream::eprintln!("interrupted; nothing was changed");
     if super::signals::was_terminated() {
         Exit::Terminated
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tagpipe_sinks::backup::{BackupName, Engine, Manifest, Recipients, Sealed, Stop, seal};
 use tagpipe_sinks::destination::Destination;
-use tagpipe_store::backup::{Contents, Dump, PostgresSnapshot, copy_sqlite, inspect_sqlite};
+use tagpipe_store::backup::{Contents, Dump, PostgresSnapshot, copy_sqlite, count_sqlite, sqlite_version};
 use tagpipe_store::{DatabaseUrl, StoreError};
 
 use super::{Scratch, failed};
@@ -32,7 +32,7 @@ pub(super) async fn take(
             let scratch = Scratch::beside(url)?;
             let copy = scratch.file("copy.sqlite");
             copy_sqlite(path, &copy).await.map_err(|error| of_store(&error))?;
-            let contents = inspect_sqlite(&copy).await.map_err(|error| of_store(&error))?;
+            let contents = count_sqlite(&copy).await.map_err(|error| of_store(&error))?;
             refuse_if_not_ours(url, &contents)?;
             let place = begun.place(folder, Engine::Sqlite)?;
             let file = File::open(&copy).map_err(|error| {
@@ -44,7 +44,7 @@ pub(super) async fn take(
             let sealed = sealing.finish().await.map_err(failed)?;
             let source = Source {
                 engine: Engine::Sqlite,
-                engine_version: engine_version(&copy).await,
+                engine_version: sqlite_version(&copy).await.map_err(|error| of_store(&error))?,
                 namespace: None,
                 contents,
             };
@@ -169,12 +169,6 @@ impl Begun {
     }
 }
 
-async fn engine_version(copy: &std::path::Path) -> String {
-    tagpipe_store::backup::sqlite_version(copy)
-        .await
-        .unwrap_or_default()
-}
-
 fn refuse_if_not_ours(url: &DatabaseUrl, contents: &Contents) -> Result<(), Failure> {
     if contents.migrations.is_empty() {
         return Err(nothing_at(url));
@@ -189,5 +183,5 @@ fn nothing_at(url: &DatabaseUrl) -> Failure {
 }
 
 fn of_store(error: &StoreError) -> Failure {
-    Failure::reading(error)
+    Failure::opening(error)
 }

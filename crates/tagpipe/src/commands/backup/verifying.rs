@@ -7,7 +7,8 @@ use tagpipe_sinks::backup::{Engine, Identities, Manifest, Stop, open_into};
 use tagpipe_sinks::destination::Destination;
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::backup::{
-    Contents, ScratchDatabase, differences, inspect_sqlite, newer_migration, try_restore_postgres,
+    Contents, Occupant, ScratchDatabase, differences, inspect_sqlite, newer_migration, occupant,
+    try_restore_postgres,
 };
 
 use super::{Scratch, failed};
@@ -84,11 +85,10 @@ async fn check_postgres(manifest: &Manifest, opened: &Path, server: url::Url) ->
     };
     let expected = contents(manifest);
     let namespace = manifest.namespace.as_deref().unwrap_or("public");
-    let is_empty = matches!(
-        tagpipe_store::backup::occupant(&DatabaseUrl::Postgres(server.clone())).await,
-        Ok(tagpipe_store::backup::Occupant::Nothing)
-    );
-    if is_empty {
+    let there = occupant(&DatabaseUrl::Postgres(server.clone()))
+        .await
+        .map_err(told)?;
+    if there == Occupant::Nothing {
         return try_restore_postgres(&server, opened, &expected, namespace)
             .await
             .map_err(told);
