@@ -339,9 +339,7 @@ impl Store {
         let version: String = row.try_get("", "version")?;
         Ok(format!("{name} {version}"))
     }
-}
 
-impl Store {
     /// How the connection is encrypted, e.g. `TLSv1.3`; `None` if it is not, or there is none.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use super::{ACTOR, Contents, OPERATION, RestoreNote, newer_migration, programs, 
 use crate::connect::{CONNECT_TIMEOUT, MIGRATION_LOCK, applied_migrations, say_why_not};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::migrations::down_scripts;
+use crate::migrations::{down_scripts, relations};
 
 /// How these connections call themselves, so that they can be told from those of runners.
 pub(super) const APPLICATION: &str = "tagpipe backup";
@@ -33,6 +33,8 @@ pub struct PostgresSnapshot {
     namespace: String,
     server: i32,
     contents: Contents,
+    /// What others have made beside tagpipe's tables: none of this copy's business.
+    others: Vec<String>,
     transaction: DatabaseTransaction,
     connection: DatabaseConnection,
 }
@@ -61,12 +63,14 @@ impl PostgresSnapshot {
         )
         .await?;
         let contents = contents(&transaction, &namespace).await?;
+        let others = others(&transaction, &namespace).await?;
         Ok(PostgresSnapshot {
             url: url.clone(),
             id,
             namespace,
             server: server.parse().unwrap_or(0),
             contents,
+            others,
             transaction,
             connection,
         })
@@ -100,6 +104,10 @@ impl PostgresSnapshot {
             .args(["--format=custom", "--compress=0", "--no-owner", "--no-privileges"])
             .arg(format!("--snapshot={}", self.id))
             .arg(format!("--schema={}", quoted_name(&self.namespace)));
+        for other in &self.others {
+            let name = format!("{}.{}", quoted_name(&self.namespace), quoted_name(other));
+            command.arg(format!("--exclude-table={name}"));
+        }
         Dump::start(command)
     }
 
@@ -530,7 +538,33 @@ fn quoted_text(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// What is in the schema `namespace`, counted.
+/// The tables, views and sequences in the schema `namespace` that are not tagpipe's.
+async fn others<C: ConnectionTrait>(connection: &C, namespace: &str) -> Result<Vec<String>, StoreError> {
+    let rows = connection
+        .query_all_raw(Dialect::Postgres.statement(
+            "SELECT CAST(relname AS text) AS name FROM pg_class \
+             JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+             WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') \
+             AND NOT CAST(relname AS text) = ANY (string_to_array($2, ',')) \
+             AND NOT (relkind = 'S' AND EXISTS (SELECT 1 FROM pg_depend \
+                 JOIN pg_class AS owner ON owner.oid = pg_depend.refobjid \
+                 WHERE pg_depend.objid = pg_class.oid AND pg_depend.deptype IN ('a', 'i') \
+                 AND CAST(owner.relname AS text) = ANY (string_to_array($2, ',')))) ORDER BY 1",
+            [namespace.into(), own_names().into()],
+        ))
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
+}
+
+/// tagpipe's tables and views, as one parameter.
+fn own_names() -> String {
+    relations(Dialect::Postgres)
+        .into_iter()
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// What tagpipe has in the schema `namespace`, counted.
 pub(super) async fn contents<C: ConnectionTrait>(
     connection: &C,
     namespace: &str,
@@ -540,8 +574,9 @@ pub(super) async fn contents<C: ConnectionTrait>(
         .query_all_raw(dialect.statement(
             "SELECT CAST(relname AS text) AS name FROM pg_class \
              JOIN pg_namespace ON pg_namespace.oid = relnamespace \
-             WHERE nspname = $1 AND relkind IN ('r', 'p') ORDER BY 1",
-            [namespace.into()],
+             WHERE nspname = $1 AND relkind IN ('r', 'p') \
+             AND CAST(relname AS text) = ANY (string_to_array($2, ',')) ORDER BY 1",
+            [namespace.into(), own_names().into()],
         ))
         .await?;
     let mut tables = BTreeMap::new();

@@ -261,7 +261,10 @@ fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
         std::fs::rename(log, aside_of(log)).map_err(|error| cannot("move", log, &error))?;
     }
     let aside = aside_of(path);
-    std::fs::rename(path, &aside).map_err(|error| cannot("move", path, &error))?;
+    // With a second name first, there is never none at the path; not every file system knows second names.
+    std::fs::hard_link(path, &aside)
+        .or_else(|_| std::fs::rename(path, &aside))
+        .map_err(|error| cannot("move", path, &error))?;
     Ok(aside)
 }
 

@@ -1,6 +1,8 @@
 //! The schema, as one list of migrations for both engines. Each is plain SQL, up and down; what the engines
 //! call differently stands in braces and is filled in by [`Dialect::render`].
 
+use std::collections::BTreeSet;
+
 use sea_orm_migration::prelude::*;
 
 use crate::dialect::Dialect;
@@ -85,6 +87,26 @@ pub(crate) fn down_scripts(dialect: Dialect, applied: &[String]) -> String {
         .join("\n")
 }
 
+/// The tables and views that the migrations make: everything that they know how to take away.
+pub(crate) fn relations(dialect: Dialect) -> BTreeSet<String> {
+    let scripts = MIGRATIONS.iter().map(|one| dialect.render(one.down));
+    let mut names: BTreeSet<String> = scripts
+        .flat_map(|script| {
+            let dropped: Vec<String> = script
+                .lines()
+                .filter_map(|line| {
+                    line.strip_prefix("DROP TABLE ")
+                        .or(line.strip_prefix("DROP VIEW "))
+                })
+                .map(|name| name.trim_end_matches(';').to_owned())
+                .collect();
+            dropped
+        })
+        .collect();
+    names.insert("seaql_migrations".to_owned());
+    names
+}
+
 #[derive(Clone, Copy)]
 struct SqlMigration {
     name: &'static str,
@@ -162,6 +184,21 @@ mod tests {
         Migrator::up(&store.writer, None).await.unwrap();
         assert_eq!(schema(&store).await, first);
         store.start_run(&serde_json::json!({})).await.unwrap();
+    }
+
+    /// What a backup of a PostgreSQL takes along is all that the migrations have made there, and nothing of anybody else's.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_relations_are_those_that_are_there() {
+        let database = TestDatabase::postgres();
+        let store = database.open().await;
+        let sql = "SELECT CAST(relname AS text) AS name FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+                   WHERE nspname = 'public' AND relkind IN ('r', 'v')";
+        let rows = store
+            .rows(Statement::from_string(store.dialect().backend(), sql))
+            .await
+            .unwrap();
+        let found: BTreeSet<String> = rows.iter().map(|row| row.try_get("", "name").unwrap()).collect();
+        assert_eq!(relations(Dialect::Postgres), found);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -105,7 +105,15 @@ async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop
     let is_verified = trial.is_some();
     let manifest = taking::take(url, folder, recipients, stop).await?;
     if let Some(server) = trial {
-        verifying::verify(folder, &manifest, settings.identities, server, stop).await?;
+        verifying::verify(folder, &manifest, settings.identities, server, stop)
+            .await
+            .map_err(|failure| Failure {
+                message: format!(
+                    "the backup `{}` is stored, and could not be verified: {}",
+                    manifest.name, failure.message
+                ),
+                ..failure
+            })?;
     }
     let mut removal = Removal::default();
     if let Some(rule) = settings.keep {
