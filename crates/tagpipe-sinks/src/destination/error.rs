@@ -120,13 +120,20 @@ impl From<DestinationError> for std::io::Error {
     }
 }
 
-/// The services of a machine of a cloud that hand out credentials. Who is sent there has given none.
-const METADATA_SERVICES: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+/// Where the services of a cloud's machines hand out credentials: who is sent there has given none. And what is said where half
+/// of them was given.
+const SIGNS_OF_NO_CREDENTIALS: [&str; 7] = [
+    "/latest/api/token",
+    "/latest/meta-data/iam",
+    "/computeMetadata/v1/",
+    "/metadata/identity/oauth2/token",
+    "Missing AccessKeyId",
+    "Missing SecretAccessKey",
+    "Account must be specified",
+];
 
 fn lacks_credentials(said: &str) -> bool {
-    METADATA_SERVICES.iter().any(|service| said.contains(service))
-        || said.contains("Missing AccessKeyId")
-        || said.contains("Missing SecretAccessKey")
+    SIGNS_OF_NO_CREDENTIALS.iter().any(|sign| said.contains(sign))
 }
 
 fn lacks_bucket(said: &str) -> bool {

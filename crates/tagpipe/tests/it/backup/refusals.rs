@@ -195,18 +195,6 @@ async fn what_is_not_tagpipes_is_never_overwritten() {
         1
     );
 
-    refused(
-        &rig,
-        &[
-            "restore",
-            "--from",
-            "safe",
-            "--database-url",
-            "postgres://x@127.0.0.1:1/x",
-        ],
-        &["cannot be used multiple times"],
-    )
-    .await;
     let ended = rig
         .tagpipe(&[
             "restore",

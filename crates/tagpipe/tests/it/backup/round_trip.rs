@@ -52,8 +52,8 @@ async fn what_comes_back_is_what_was_there(engine: Engine) {
     let audit = rig.audit().await;
     let last = audit.iter().max_by_key(|entry| entry.id).expect("entries");
     assert_eq!(
-        (last.operation.as_str(), last.runner_id.as_deref()),
-        ("restore", Some("tagpipe restore"))
+        (last.operation.as_str(), last.runner_id.as_str()),
+        ("restore", "tagpipe restore")
     );
     assert!(last.message.contains(text(&manifest["name"])), "{}", last.message);
     done(&rig, &["backup", "--to", "safe"]).await;
