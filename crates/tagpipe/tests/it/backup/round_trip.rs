@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::*;
 use crate::harness::{unhurried, wait_until};
 

@@ -1,7 +1,5 @@
 //! Backups in S3, on a real server on loopback, over a network that breaks.
 
-use std::process::Stdio;
-
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
