@@ -11,9 +11,9 @@ use super::{BackupError, BackupName, Sum};
 /// A backup's manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT`], by which it is known.
+    /// `tagpipe-backup`, by which it is known.
     pub format: String,
-    /// [`VERSION`] of this layout.
+    /// The version of this layout.
     pub version: u32,
     /// The backup's name.
     pub name: String,

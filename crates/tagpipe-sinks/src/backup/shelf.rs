@@ -50,18 +50,12 @@ impl Shelf {
     /// # Errors
     /// [`BackupError::Destination`].
     pub async fn look(folder: &Destination, now: Timestamp) -> Result<Shelf, BackupError> {
-        let mut found: BTreeMap<BackupName, Vec<(Part, Entry)>> = BTreeMap::new();
-        for entry in folder.list().await? {
-            if let Some((name, part)) = BackupName::of_file(&entry.name) {
-                found.entry(name).or_default().push((part, entry));
-            }
-        }
         let mut shelf = Shelf {
             folder: folder.clone(),
             complete: Vec::new(),
             incomplete: Vec::new(),
         };
-        for (name, parts) in found.into_iter().rev() {
+        for (name, parts) in parts_by_name(folder).await?.into_iter().rev() {
             match judged(folder, &name, &parts).await {
                 Ok(manifest) => shelf.complete.push(manifest),
                 Err(error @ BackupError::Destination(_)) => return Err(error),
@@ -94,17 +88,11 @@ impl Shelf {
             name: name.to_string(),
             folder: folder.to_string(),
         };
-        let entries = folder.list().await?;
-        let parts: Vec<(Part, Entry)> = entries
-            .into_iter()
-            .filter_map(|entry| match BackupName::of_file(&entry.name) {
-                Some((theirs, part)) if theirs == name => Some((part, entry)),
-                _ => None,
-            })
-            .collect();
-        if !parts.iter().any(|(part, _)| *part == Part::Manifest) {
-            return Err(not_there());
-        }
+        let parts = parts_by_name(&folder)
+            .await?
+            .remove(&name)
+            .filter(|parts| has_manifest(parts))
+            .ok_or_else(not_there)?;
         let manifest = judged(&folder, &name, &parts).await?;
         Ok((folder, manifest))
     }
@@ -167,19 +155,30 @@ impl Shelf {
 
 /// The newest complete backup. The manifests of older ones are not read.
 async fn newest(folder: &Destination) -> Result<Option<Manifest>, BackupError> {
+    for (name, parts) in parts_by_name(folder).await?.into_iter().rev() {
+        // What has no manifest is under way or was given up; what has a wrong one is a matter for whoever asked.
+        if has_manifest(&parts) {
+            return judged(folder, &name, &parts).await.map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The files of each backup in a folder, oldest first. What is not tagpipe's is not looked at.
+async fn parts_by_name(
+    folder: &Destination,
+) -> Result<BTreeMap<BackupName, Vec<(Part, Entry)>>, BackupError> {
     let mut found: BTreeMap<BackupName, Vec<(Part, Entry)>> = BTreeMap::new();
     for entry in folder.list().await? {
         if let Some((name, part)) = BackupName::of_file(&entry.name) {
             found.entry(name).or_default().push((part, entry));
         }
     }
-    for (name, parts) in found.into_iter().rev() {
-        // What has no manifest is under way or was given up; what has a wrong one is a matter for whoever asked.
-        if parts.iter().any(|(part, _)| *part == Part::Manifest) {
-            return judged(folder, &name, &parts).await.map(Some);
-        }
-    }
-    Ok(None)
+    Ok(found)
+}
+
+fn has_manifest(parts: &[(Part, Entry)]) -> bool {
+    parts.iter().any(|(part, _)| *part == Part::Manifest)
 }
 
 /// The manifest of a backup that is complete, as far as that is seen without opening it.
@@ -192,7 +191,7 @@ async fn judged(
         name: name.to_string(),
         how,
     };
-    if !parts.iter().any(|(part, _)| *part == Part::Manifest) {
+    if !has_manifest(parts) {
         return Err(damaged(
             "it has no manifest: it is under way, or was given up".to_owned(),
         ));
@@ -231,8 +230,7 @@ async fn manifest_text(folder: &Destination, name: &BackupName) -> Result<Vec<u8
 /// Only what the name and whoever keeps it agree to be old: either may have a wrong clock.
 fn is_abandoned(name: &BackupName, parts: &[(Part, Entry)], now: Timestamp) -> bool {
     let is_old = |time: Timestamp| now.duration_since(time) > ABANDONED_AFTER;
-    let has_manifest = parts.iter().any(|(part, _)| *part == Part::Manifest);
-    !has_manifest && is_old(name.taken_at()) && parts.iter().all(|(_, entry)| is_old(entry.modified))
+    !has_manifest(parts) && is_old(name.taken_at()) && parts.iter().all(|(_, entry)| is_old(entry.modified))
 }
 
 fn taken_at(manifest: &Manifest) -> Timestamp {
