@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::manifest::BYTES_MAX;
 use super::name::Part;
 use super::{BackupError, BackupName, Manifest, Retention};
-use crate::destination::{Destination, Entry};
+use crate::destination::{Destination, Entry, Trouble};
 
 /// The backups in a folder.
 #[derive(Debug, Clone)]
@@ -58,6 +58,8 @@ impl Shelf {
         for (name, parts) in parts_by_name(folder).await?.into_iter().rev() {
             match judged(folder, &name, &parts).await {
                 Ok(manifest) => shelf.complete.push(manifest),
+                // Removed by somebody else since it was listed.
+                Err(BackupError::Destination(error)) if error.trouble == Trouble::NotThere => {}
                 Err(error @ BackupError::Destination(_)) => return Err(error),
                 Err(error) => shelf.incomplete.push(Incomplete {
                     is_abandoned: is_abandoned(&name, &parts, now),

@@ -44,6 +44,9 @@ pub enum Trouble {
     /// No room is left.
     #[error("no room is left there")]
     Full,
+    /// An endpoint of `http://`.
+    #[error("the endpoint is not encrypted; set AWS_ALLOW_HTTP=true if that is meant")]
+    NotEncrypted,
     /// The provider was not reached or broke off, and still did after retries.
     #[error("it was not reached, also after retries; is the network up, and the endpoint right?")]
     Unreachable,
@@ -89,6 +92,7 @@ impl DestinationError {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Trouble::AccessDenied
             }
+            _ if said.contains("URL scheme is not allowed") => Trouble::NotEncrypted,
             _ if was_not_reached(error) => Trouble::Unreachable,
             _ => Trouble::Other,
         };

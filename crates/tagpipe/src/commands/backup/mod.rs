@@ -119,6 +119,8 @@ async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop
     if let Some(rule) = settings.keep {
         let shelf = Shelf::look(folder, Timestamp::now()).await.map_err(failed)?;
         removal = shelf.removal(&rule);
+        // Another machine's clock may run ahead of this one's: what was made just now is new all the same.
+        removal.backups.retain(|one| one.name != manifest.name);
         shelf.remove(&removal).await.map_err(|error| {
             Failure::could_not_run(format!(
                 "the backup `{}` is made, but older ones cannot be removed: {error}",

@@ -212,14 +212,24 @@ async fn an_upload_that_cannot_go_on_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_credentials_and_rights_are_told() {
     let mut rig = rig_with_data(Engine::Sqlite).await;
+    let http = "http://127.0.0.1:1";
     rig.set_variable("AWS_ALLOW_HTTP", "true");
     // Where a machine of Amazon's would ask; here nobody answers.
-    rig.set_variable("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
-    rig.set_variable("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    rig.set_variable("AWS_METADATA_ENDPOINT", http);
+    rig.set_variable("AWS_ENDPOINT_URL", http);
     refused(
         &rig,
         &["backup", "--to", "s3://safe"],
         &["no credentials", "AWS_ACCESS_KEY_ID"],
+    )
+    .await;
+    rig.set_variable("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
+    rig.set_variable("AWS_SECRET_ACCESS_KEY", "only-for-tests");
+    rig.set_variable("AWS_ALLOW_HTTP", "false");
+    refused(
+        &rig,
+        &["backup", "list", "--from", "s3://safe"],
+        &["AWS_ALLOW_HTTP=true"],
     )
     .await;
     rig.set_variable("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json");
