@@ -98,16 +98,18 @@ fn encryption_remedy(said: &str) -> Option<&'static str> {
         return Some("; the server wants a client certificate: set sslcert and sslkey");
     }
     let (_, reason) = said.split_once("invalid peer certificate: ")?;
-    Some(if reason.starts_with("UnknownIssuer") {
-        "; the server's certificate is not of an authority that is trusted: name the right one's file with sslrootcert \
+    Some(
+        if reason.starts_with("UnknownIssuer") || reason.starts_with("BadSignature") {
+            "; the server's certificate is not of an authority that is trusted: name the right one's file with sslrootcert \
          (POSTGRES_SSLROOTCERT)"
-    } else if reason.contains("not valid for name") || reason.starts_with("NotValidForName") {
-        "; the certificate is another host's: connect by the name that it was made for, or set sslmode to verify-ca"
-    } else if reason.contains("expired") || reason.starts_with("Expired") {
-        "; the server needs a new certificate, or one of the two clocks is wrong"
-    } else {
-        "; the server's certificate is not accepted"
-    })
+        } else if reason.contains("not valid for name") || reason.starts_with("NotValidForName") {
+            "; the certificate is another host's: connect by the name that it was made for, or set sslmode to verify-ca"
+        } else if reason.contains("expired") || reason.starts_with("Expired") {
+            "; the server needs a new certificate, or one of the two clocks is wrong"
+        } else {
+            "; the server's certificate is not accepted"
+        },
+    )
 }
 
 /// Sorts an error of the driver. PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>;
