@@ -136,13 +136,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long of it SQLite itself sleeps at a time, see [`Store::when_free`].
 const BUSY_SLEEP: Duration = Duration::from_millis(2);
 /// The advisory lock that a process migrating PostgreSQL holds: any number, the same in every version.
-const MIGRATION_LOCK: i64 = 7_461_677_069;
+pub(crate) const MIGRATION_LOCK: i64 = 7_461_677_069;
 /// A process that is frozen, or a machine that is gone, in the middle of a transaction must not hold its locks for ever:
 /// PostgreSQL ends the transaction. None of ours is idle for longer than an instant.
 const HASTE: &str = "SET idle_in_transaction_session_timeout = '15s'; SET tcp_keepalives_idle = 15; \
      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '30s'";
 /// How long a new connection to PostgreSQL may take before the database counts as not available.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Store {
     /// Opens the database at `url`; an SQLite file is made if it is missing.
@@ -415,7 +415,7 @@ fn is_busy(error: &DbErr) -> bool {
     code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
 }
 
-fn known_migrations() -> Vec<String> {
+pub(crate) fn known_migrations() -> Vec<String> {
     Migrator::migrations()
         .iter()
         .map(|one| one.name().to_owned())
@@ -423,7 +423,7 @@ fn known_migrations() -> Vec<String> {
 }
 
 /// Names of the migrations that `connection`'s database has had. Changes nothing, not even for an empty one.
-async fn applied_migrations(connection: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn applied_migrations(connection: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
     if !SchemaManager::new(connection)
         .has_table("seaql_migrations")
         .await?
@@ -464,7 +464,7 @@ async fn connect_sqlite(path: &Path) -> Result<(DatabaseConnection, DatabaseConn
     Ok((writer, reader))
 }
 
-fn name_file(path: &Path, error: DbErr) -> StoreError {
+pub(crate) fn name_file(path: &Path, error: DbErr) -> StoreError {
     match StoreError::from(error) {
         StoreError::Refused(text) | StoreError::Bug(text) => StoreError::Refused(format!(
             "cannot open `{}` as an SQLite database: {text}",
@@ -580,8 +580,9 @@ async fn connect_postgres(url: &url::Url) -> Result<DatabaseConnection, StoreErr
 }
 
 /// Connects once without the pool, which would only say that it timed out.
-async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
+pub(crate) async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
     use sea_orm::sqlx::PgConnection;
+    check_certificates(url)?;
     let shown = DatabaseUrl::Postgres(url.clone());
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect(url.as_str())).await;
     let error = match connected {
@@ -601,6 +602,20 @@ async fn say_why_not(url: &url::Url) -> Result<(), StoreError> {
         }
         other => other,
     })
+}
+
+/// The driver would not say which file it is that it cannot read.
+fn check_certificates(url: &url::Url) -> Result<(), StoreError> {
+    for (key, file) in url.query_pairs() {
+        let is_file =
+            matches!(&*key, "sslrootcert" | "sslcert" | "sslkey") && !file.starts_with("-----BEGIN");
+        if is_file && let Err(error) = std::fs::File::open(&*file) {
+            return Err(StoreError::Refused(format!(
+                "cannot read `{file}` ({key} of the database's address): {error}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn sqlx_error(error: sea_orm::SqlxError) -> DbErr {

@@ -72,7 +72,9 @@ impl From<DbErr> for StoreError {
 /// What a person needs to know of an error of the driver, and what to do where that is clear.
 fn in_words(error: &SqlxError) -> String {
     let SqlxError::Database(cause) = error else {
-        return error.to_string();
+        let said = error.to_string();
+        let remedy = encryption_remedy(&said).unwrap_or_default();
+        return format!("{said}{remedy}");
     };
     let code = cause.code().unwrap_or_default();
     let remedy = match &*code {
@@ -86,10 +88,37 @@ fn in_words(error: &SqlxError) -> String {
     format!("{}{remedy}", cause.message())
 }
 
+/// What to do where the two sides do not agree about encryption: `None` where the error is about something else. The driver has
+/// the reason as a text alone.
+fn encryption_remedy(said: &str) -> Option<&'static str> {
+    if said.contains("server does not support TLS") {
+        return Some("; have the server offer it, or set sslmode (POSTGRES_SSLMODE) to prefer");
+    }
+    if said.contains("CertificateRequired") {
+        return Some("; the server wants a client certificate: set sslcert and sslkey");
+    }
+    let (_, reason) = said.split_once("invalid peer certificate: ")?;
+    Some(
+        if reason.starts_with("UnknownIssuer") || reason.starts_with("BadSignature") {
+            "; the server's certificate is not of an authority that is trusted: name the right one's file with sslrootcert \
+         (POSTGRES_SSLROOTCERT)"
+        } else if reason.contains("not valid for name") || reason.starts_with("NotValidForName") {
+            "; the certificate is another host's: connect by the name that it was made for, or set sslmode to verify-ca"
+        } else if reason.contains("expired") || reason.starts_with("Expired") {
+            "; the server needs a new certificate, or one of the two clocks is wrong"
+        } else {
+            "; the server's certificate is not accepted"
+        },
+    )
+}
+
 /// Sorts an error of the driver. PostgreSQL's codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>;
 /// SQLite's: <https://www.sqlite.org/rescode.html>.
 fn classify(error: &SqlxError) -> Option<ErrorClass> {
     match error {
+        SqlxError::Io(_) | SqlxError::Tls(_) if encryption_remedy(&error.to_string()).is_some() => {
+            Some(ErrorClass::Permanent)
+        }
         SqlxError::Io(_)
         | SqlxError::Tls(_)
         | SqlxError::Protocol(_)

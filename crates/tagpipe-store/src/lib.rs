@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod audit_query;
+pub mod backup;
 pub mod browse;
 mod catalogue;
 mod check;

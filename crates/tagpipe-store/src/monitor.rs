@@ -339,6 +339,21 @@ impl Store {
         let version: String = row.try_get("", "version")?;
         Ok(format!("{name} {version}"))
     }
+
+    /// How the connection is encrypted, e.g. `TLSv1.3`; `None` if it is not, or there is none.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn encryption(&self) -> Result<Option<String>, StoreError> {
+        if self.dialect == crate::Dialect::Sqlite {
+            return Ok(None);
+        }
+        let sql = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl";
+        let rows = self.rows(self.dialect.statement(sql, [])).await?;
+        rows.first()
+            .map(|row| Ok(row.try_get("", "version")?))
+            .transpose()
+    }
 }
 
 fn run_overview(row: &QueryResult) -> Result<RunOverview, StoreError> {

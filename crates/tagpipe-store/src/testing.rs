@@ -82,6 +82,8 @@ pub struct TestPostgres {
     programs: PathBuf,
     port: u16,
     durable: bool,
+    /// Further settings, as `name=value`.
+    settings: Vec<String>,
     server: Option<Server>,
 }
 
@@ -100,7 +102,7 @@ impl TestPostgres {
     /// When PostgreSQL is missing or does not start.
     #[must_use]
     pub fn start() -> TestPostgres {
-        Self::start_with(false)
+        Self::start_with(false, None)
     }
 
     /// Starts an empty server that waits for the disk, as one in production does.
@@ -109,20 +111,33 @@ impl TestPostgres {
     /// When PostgreSQL is missing or does not start.
     #[must_use]
     pub fn start_durable() -> TestPostgres {
-        Self::start_with(true)
+        Self::start_with(true, None)
     }
 
-    fn start_with(durable: bool) -> TestPostgres {
+    /// Starts an empty server that offers encryption with this certificate and its key, PEM files.
+    ///
+    /// # Panics
+    /// When PostgreSQL is missing or does not start.
+    #[must_use]
+    pub fn start_encrypted(certificate: &Path, key: &Path) -> TestPostgres {
+        Self::start_with(false, Some((certificate, key)))
+    }
+
+    fn start_with(durable: bool, encryption: Option<(&Path, &Path)>) -> TestPostgres {
         let programs = find_programs();
         let template = template(&programs);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         give_to_server_user(folder.path());
         copy_folder(&template, &folder.path().join("data"));
+        let settings = encryption.map_or_else(Vec::new, |(certificate, key)| {
+            encryption_settings(folder.path(), certificate, key)
+        });
         let mut postgres = TestPostgres {
             folder,
             programs,
             port: 0,
             durable,
+            settings,
             server: None,
         };
         for attempt in 1.. {
@@ -207,6 +222,9 @@ impl TestPostgres {
             &format!("fsync={flush}"),
             &format!("full_page_writes={flush}"),
         ] {
+            command.arg("-c").arg(setting);
+        }
+        for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
         command
@@ -369,6 +387,19 @@ fn give_to_server_user(folder: &Path) {
         let (user, group) = server_user();
         chown(folder, Some(user), Some(group)).expect("root may change owners");
     }
+}
+
+/// Gives the server a copy of certificate and key, which it takes only as its own and hidden from others.
+fn encryption_settings(folder: &Path, certificate: &Path, key: &Path) -> Vec<String> {
+    let mut settings = vec!["ssl=on".to_owned()];
+    for (name, from) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+        let to = folder.join(name);
+        fs::copy(from, &to).expect("certificate and key can be copied");
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("own files can be changed");
+        give_to_server_user(&to);
+        settings.push(format!("{name}={}", to.display()));
+    }
+    settings
 }
 
 /// Copies with owners and rights; shares the blocks where the file system can.

@@ -63,6 +63,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Export(arguments) => commands::export::export(&global, &arguments).await,
         Command::Reparse(arguments) => commands::reparse::reparse(&global, &arguments).await,
         Command::Show(arguments) => commands::show::show(&global, &arguments).await,
+        Command::Backup(arguments) => commands::backup::backup(&global, &arguments).await,
+        Command::Restore(arguments) => commands::restore::restore(&global, &arguments).await,
         Command::Probe(arguments) => commands::probe::probe(&global, &arguments).await,
         Command::Doctor(arguments) => commands::doctor::doctor(&global, &arguments).await,
         Command::Config(ConfigCommand::Show { changed }) => commands::config::show(&global, changed),

@@ -44,6 +44,9 @@ pub enum Trouble {
     /// No room is left.
     #[error("no room is left there")]
     Full,
+    /// An endpoint of `http://`.
+    #[error("the endpoint is not encrypted; set AWS_ALLOW_HTTP=true if that is meant")]
+    NotEncrypted,
     /// The provider was not reached or broke off, and still did after retries.
     #[error("it was not reached, also after retries; is the network up, and the endpoint right?")]
     Unreachable,
@@ -58,6 +61,7 @@ impl DestinationError {
         use std::io::ErrorKind;
         let trouble = match error.kind() {
             ErrorKind::NotFound => Trouble::NotThere,
+            ErrorKind::NotADirectory => Trouble::NoFolder,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Trouble::PermissionDenied,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
             _ => Trouble::Other,
@@ -88,6 +92,7 @@ impl DestinationError {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Trouble::AccessDenied
             }
+            _ if said.contains("URL scheme is not allowed") => Trouble::NotEncrypted,
             _ if was_not_reached(error) => Trouble::Unreachable,
             _ => Trouble::Other,
         };
@@ -119,13 +124,20 @@ impl From<DestinationError> for std::io::Error {
     }
 }
 
-/// The services of a machine of a cloud that hand out credentials. Who is sent there has given none.
-const METADATA_SERVICES: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+/// Where the services of a cloud's machines hand out credentials: who is sent there has given none. And what is said where half
+/// of them was given.
+const SIGNS_OF_NO_CREDENTIALS: [&str; 7] = [
+    "/latest/api/token",
+    "/latest/meta-data/iam",
+    "/computeMetadata/v1/",
+    "/metadata/identity/oauth2/token",
+    "Missing AccessKeyId",
+    "Missing SecretAccessKey",
+    "Account must be specified",
+];
 
 fn lacks_credentials(said: &str) -> bool {
-    METADATA_SERVICES.iter().any(|service| said.contains(service))
-        || said.contains("Missing AccessKeyId")
-        || said.contains("Missing SecretAccessKey")
+    SIGNS_OF_NO_CREDENTIALS.iter().any(|sign| said.contains(sign))
 }
 
 fn lacks_bucket(said: &str) -> bool {

@@ -223,3 +223,101 @@ impl std::str::FromStr for Destination {
         Destination::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_is_seen_when_it_is_whole_and_not_before() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Destination::local(home.path().join("made"));
+        let place = folder.join("cards.csv").unwrap();
+        for content in ["first", "second"] {
+            let mut upload = place.create().await.unwrap();
+            upload.write(content.into()).await.unwrap();
+            let before = std::fs::read_to_string(place.local_path().unwrap()).unwrap_or_default();
+            assert_ne!(before, content);
+            assert!(
+                names(folder.local_path().unwrap()).len() <= 1,
+                "nothing half has a name"
+            );
+            assert_eq!(upload.finish().await.unwrap(), content.len() as u64);
+            assert_eq!(
+                std::fs::read_to_string(place.local_path().unwrap()).unwrap(),
+                content
+            );
+        }
+        // Neither one that is dropped nor one that is taken back leaves anything.
+        let mut dropped = place.create().await.unwrap();
+        dropped.write("third".into()).await.unwrap();
+        drop(dropped);
+        place.create().await.unwrap().abort().await;
+        assert_eq!(names(folder.local_path().unwrap()), ["cards.csv"]);
+        assert_eq!(
+            std::fs::read_to_string(place.local_path().unwrap()).unwrap(),
+            "second"
+        );
+
+        let copy = folder.join("copy.csv").unwrap();
+        assert_eq!(copy.publish(place.local_path().unwrap()).await.unwrap(), 6);
+        let listed = folder.list().await.unwrap();
+        let told: Vec<(&str, u64)> = listed.iter().map(|one| (one.name.as_str(), one.size)).collect();
+        assert_eq!(told, [("cards.csv", 6), ("copy.csv", 6)]);
+        assert!(copy.exists().await.unwrap());
+        copy.delete().await.unwrap();
+        copy.delete().await.unwrap();
+        assert_eq!(copy.size().await.unwrap(), None);
+        assert_eq!(copy.read().await.unwrap_err().trouble, Trouble::NotThere);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_cannot_be_written_is_told_with_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let deep = Destination::local(home.path().join("no/such/folder/file"));
+        let told = deep.create().await.unwrap_err();
+        assert_eq!(told.trouble, Trouble::NoFolder);
+        assert!(told.to_string().contains("mkdir -p"), "{told}");
+        let folder = Destination::local(home.path());
+        let told = folder.create().await.unwrap_err().to_string();
+        assert!(told.contains("it is a folder"), "{told}");
+        assert_eq!(
+            Destination::local(home.path().join("none")).list().await.unwrap(),
+            []
+        );
+        assert_eq!(names(home.path()), Vec::<String>::new());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn blocking_writers_and_readers_pass_everything_on() {
+        use std::io::{Read as _, Write as _};
+        let home = tempfile::tempdir().unwrap();
+        let place = Destination::local(home.path().join("large"));
+        let content: Vec<u8> = (0..1_000_003_u32).map(|at| (at % 251) as u8).collect();
+        let (mut writer, all) = (place.create().await.unwrap().into_blocking(), content.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            for piece in all.chunks(777) {
+                writer.write_all(piece).unwrap();
+            }
+            writer.into_upload().unwrap()
+        });
+        let size = written.await.unwrap().finish().await.unwrap();
+        assert_eq!(size, content.len() as u64);
+        let mut reader = place.read().await.unwrap().into_blocking();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            reader.read_to_end(&mut found).unwrap();
+            found
+        });
+        assert!(read.await.unwrap() == content);
+    }
+}

@@ -1,6 +1,7 @@
 //! Objects of a cloud.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -17,6 +18,9 @@ const PART: usize = 16 * 1024 * 1024;
 const UNDER_WAY_MAX: usize = 2;
 /// The most parts that every provider takes.
 const PARTS_MAX: usize = 10_000;
+
+/// How long taking back may take: where the network is gone, it is gone for that as well.
+const ABORT_MAX: Duration = Duration::from_secs(5);
 
 /// An object that is being sent. Nobody sees it before it is whole.
 #[derive(Debug)]
@@ -70,8 +74,9 @@ impl Sending {
     pub(super) async fn abort(mut self) {
         self.under_way.shutdown().await;
         if let Some(mut upload) = self.upload.take() {
-            // Nobody sees the parts of an upload that is never completed; the bucket's rules remove them.
-            let _ = upload.abort().await;
+            // Nobody sees the parts of an upload that is never completed; where they cannot be removed now, the bucket's
+            // rules do it.
+            let _ = tokio::time::timeout(ABORT_MAX, upload.abort()).await;
         }
     }
 

@@ -1,6 +1,8 @@
 //! The schema, as one list of migrations for both engines. Each is plain SQL, up and down; what the engines
 //! call differently stands in braces and is filled in by [`Dialect::render`].
 
+use std::collections::BTreeSet;
+
 use sea_orm_migration::prelude::*;
 
 use crate::dialect::Dialect;
@@ -10,66 +12,107 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(SqlMigration {
-                name: "m0001_initial",
-                up: include_str!("m0001_initial.sql"),
-                down: include_str!("m0001_initial_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0002_audit_lookups",
-                up: include_str!("m0002_audit_lookups.sql"),
-                down: include_str!("m0002_audit_lookups_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0003_many_runners",
-                up: include_str!("m0003_many_runners.sql"),
-                down: include_str!("m0003_many_runners_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0004_reading",
-                up: include_str!("m0004_reading.sql"),
-                down: include_str!("m0004_reading_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0005_documents",
-                up: include_str!("m0005_documents.sql"),
-                down: include_str!("m0005_documents_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0006_history",
-                up: include_str!("m0006_history.sql"),
-                down: include_str!("m0006_history_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0007_expected_change",
-                up: include_str!("m0007_expected_change.sql"),
-                down: include_str!("m0007_expected_change_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0008_check",
-                up: include_str!("m0008_check.sql"),
-                down: include_str!("m0008_check_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0009_service",
-                up: include_str!("m0009_service.sql"),
-                down: include_str!("m0009_service_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0010_search",
-                up: include_str!("m0010_search.sql"),
-                down: include_str!("m0010_search_down.sql"),
-            }),
-            Box::new(SqlMigration {
-                name: "m0012_jobs",
-                up: include_str!("m0012_jobs.sql"),
-                down: include_str!("m0012_jobs_down.sql"),
-            }),
-        ]
+        MIGRATIONS
+            .iter()
+            .map(|one| Box::new(*one) as Box<dyn MigrationTrait>)
+            .collect()
     }
 }
 
+/// All of them, oldest first.
+const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m0001_initial",
+        up: include_str!("m0001_initial.sql"),
+        down: include_str!("m0001_initial_down.sql"),
+    },
+    SqlMigration {
+        name: "m0002_audit_lookups",
+        up: include_str!("m0002_audit_lookups.sql"),
+        down: include_str!("m0002_audit_lookups_down.sql"),
+    },
+    SqlMigration {
+        name: "m0003_many_runners",
+        up: include_str!("m0003_many_runners.sql"),
+        down: include_str!("m0003_many_runners_down.sql"),
+    },
+    SqlMigration {
+        name: "m0004_reading",
+        up: include_str!("m0004_reading.sql"),
+        down: include_str!("m0004_reading_down.sql"),
+    },
+    SqlMigration {
+        name: "m0005_documents",
+        up: include_str!("m0005_documents.sql"),
+        down: include_str!("m0005_documents_down.sql"),
+    },
+    SqlMigration {
+        name: "m0006_history",
+        up: include_str!("m0006_history.sql"),
+        down: include_str!("m0006_history_down.sql"),
+    },
+    SqlMigration {
+        name: "m0007_expected_change",
+        up: include_str!("m0007_expected_change.sql"),
+        down: include_str!("m0007_expected_change_down.sql"),
+    },
+    SqlMigration {
+        name: "m0008_check",
+        up: include_str!("m0008_check.sql"),
+        down: include_str!("m0008_check_down.sql"),
+    },
+    SqlMigration {
+        name: "m0009_service",
+        up: include_str!("m0009_service.sql"),
+        down: include_str!("m0009_service_down.sql"),
+    },
+    SqlMigration {
+        name: "m0010_search",
+        up: include_str!("m0010_search.sql"),
+        down: include_str!("m0010_search_down.sql"),
+    },
+    SqlMigration {
+        name: "m0012_jobs",
+        up: include_str!("m0012_jobs.sql"),
+        down: include_str!("m0012_jobs_down.sql"),
+    },
+];
+
+/// What takes these migrations back, the last one first. Names that are not known have nothing.
+pub(crate) fn down_scripts(dialect: Dialect, applied: &[String]) -> String {
+    let mut scripts: Vec<&SqlMigration> = MIGRATIONS
+        .iter()
+        .filter(|one| applied.iter().any(|name| name == one.name))
+        .collect();
+    scripts.reverse();
+    scripts
+        .iter()
+        .map(|one| dialect.render(one.down))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The tables and views that the migrations make: everything that they know how to take away.
+pub(crate) fn relations(dialect: Dialect) -> BTreeSet<String> {
+    let scripts = MIGRATIONS.iter().map(|one| dialect.render(one.down));
+    let mut names: BTreeSet<String> = scripts
+        .flat_map(|script| {
+            let dropped: Vec<String> = script
+                .lines()
+                .filter_map(|line| {
+                    line.strip_prefix("DROP TABLE ")
+                        .or(line.strip_prefix("DROP VIEW "))
+                })
+                .map(|name| name.trim_end_matches(';').to_owned())
+                .collect();
+            dropped
+        })
+        .collect();
+    names.insert("seaql_migrations".to_owned());
+    names
+}
+
+#[derive(Clone, Copy)]
 struct SqlMigration {
     name: &'static str,
     up: &'static str,
@@ -146,6 +189,21 @@ mod tests {
         Migrator::up(&store.writer, None).await.unwrap();
         assert_eq!(schema(&store).await, first);
         store.start_run(&serde_json::json!({})).await.unwrap();
+    }
+
+    /// What a backup of a PostgreSQL takes along is all that the migrations have made there, and nothing of anybody else's.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_relations_are_those_that_are_there() {
+        let database = TestDatabase::postgres();
+        let store = database.open().await;
+        let sql = "SELECT CAST(relname AS text) AS name FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+                   WHERE nspname = 'public' AND relkind IN ('r', 'v')";
+        let rows = store
+            .rows(Statement::from_string(store.dialect().backend(), sql))
+            .await
+            .unwrap();
+        let found: BTreeSet<String> = rows.iter().map(|row| row.try_get("", "name").unwrap()).collect();
+        assert_eq!(relations(Dialect::Postgres), found);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::settings::Given;
 
+mod backup;
 mod demo;
 mod export;
 mod inspect;
@@ -14,6 +15,7 @@ mod orchestrate;
 mod run;
 mod serve;
 
+pub(crate) use backup::{BackupArguments, BackupCommand, BackupTexts, KeyArguments, RestoreArguments};
 pub(crate) use demo::{DemoArguments, DemoSiteArguments, RenderingChoice};
 pub(crate) use export::ExportArguments;
 pub(crate) use inspect::{
@@ -159,6 +161,10 @@ pub(crate) enum Command {
     Retry(RetryArguments),
     /// Take data out: CSV, JSON, Parquet, Excel, SQLite or Arrow files, whole or filtered
     Export(Box<ExportArguments>),
+    /// Make a safe copy of the database, or look after those there are
+    Backup(Box<BackupArguments>),
+    /// Bring a database back from a backup
+    Restore(RestoreArguments),
     /// Read one page of each level and show what the profile recognises
     Probe(Box<ProbeArguments>),
     /// Check everything that a run needs, and say how to mend what is missing

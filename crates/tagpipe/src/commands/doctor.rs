@@ -244,7 +244,10 @@ async fn check_rights(store: &Store, url: &DatabaseUrl, migrations: usize) -> Fi
     match store.check_writable().await {
         Ok(()) => Finding::ok(
             "database",
-            format!("{url}: {version}, {migrations} migrations, may be written"),
+            format!(
+                "{url}: {version}{}, {migrations} migrations, may be written",
+                encryption(store, url).await
+            ),
         ),
         Err(error) => Finding::new(
             "database",
@@ -252,6 +255,16 @@ async fn check_rights(store: &Store, url: &DatabaseUrl, migrations: usize) -> Fi
             format!("{url}: cannot be written: {error}"),
             "grant the user the rights to the tables, or make the file and its folder writable",
         ),
+    }
+}
+
+/// Whether others could listen, in words.
+async fn encryption(store: &Store, url: &DatabaseUrl) -> String {
+    match (url, store.encryption().await) {
+        (DatabaseUrl::Postgres(_), Ok(Some(version))) => format!(", encrypted ({version})"),
+        (DatabaseUrl::Postgres(_), Ok(None)) => ", not encrypted".to_owned(),
+        // A server that does not tell, or a file.
+        _ => String::new(),
     }
 }
 

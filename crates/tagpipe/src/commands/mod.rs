@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod db;
@@ -18,6 +19,7 @@ pub(crate) mod probe;
 pub(crate) mod profile;
 mod reading;
 pub(crate) mod reparse;
+pub(crate) mod restore;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -71,6 +71,11 @@ async fn next(signal: Option<&mut Signal>) {
     }
 }
 
+/// Remembers which signal asked to stop.
+pub(super) fn note(exit: Exit) {
+    TERMINATED.store(exit == Exit::Terminated, Ordering::Relaxed);
+}
+
 /// Waits for Ctrl-C or SIGTERM and tells the exit code it asks for.
 pub(super) async fn wait_for_signal() -> Exit {
     let (Ok(mut interrupt), Ok(mut terminate)) =

@@ -12,6 +12,8 @@ use tagpipe_engine::{
     Budget, Config, FetchMode, Freshness, RunSettings, Timetable, Verification, generated_runner_id,
     is_stand_in, stand_in_pace,
 };
+use tagpipe_sinks::backup::{Identities, InvalidRetention, Recipients, Retention};
+use tagpipe_sinks::destination::Destination;
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::audit::{AuditLevel, AuditRetention};
 use tagpipe_store::contract::KeepDocuments;
@@ -187,7 +189,99 @@ pub(crate) fn database_url(merged: &Merged) -> Result<DatabaseUrl, Failure> {
     url.set_password(part("PASSWORD").as_deref())
         .map_err(|()| wrong("password", host))?;
     url.set_path(&part("DB").unwrap_or(user));
+    for (name, parameter) in [
+        ("SSLMODE", "sslmode"),
+        ("SSLROOTCERT", "sslrootcert"),
+        ("SSLCERT", "sslcert"),
+        ("SSLKEY", "sslkey"),
+    ] {
+        if let Some(given) = merged.postgres(name) {
+            url.query_pairs_mut().append_pair(parameter, given.text.trim());
+        }
+    }
+    if let Some(mode) = merged.postgres("SSLMODE")
+        && !SSL_MODES.contains(&mode.text.trim())
+    {
+        return Err(wrong(
+            &format!("way to encrypt; it takes {}", SSL_MODES.join(", ")),
+            mode,
+        ));
+    }
     Ok(DatabaseUrl::Postgres(url))
+}
+
+/// How a connection to PostgreSQL is encrypted, as libpq calls it.
+const SSL_MODES: [&str; 6] = [
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+];
+
+/// Where backups go, which are kept, and what opens them.
+#[derive(Debug)]
+pub(crate) struct BackupSettings {
+    /// Where; `None` if nobody has said.
+    pub(crate) to: Option<Destination>,
+    /// Which are kept; all if nobody has said.
+    pub(crate) keep: Option<Retention>,
+    /// What opens them.
+    pub(crate) identities: Identities,
+}
+
+/// Checks everything that `backup` and `restore` need.
+pub(crate) fn backup_settings(merged: &Merged) -> Result<BackupSettings, Failure> {
+    let told = |key: &str, error: &dyn std::fmt::Display| told_with_origin(merged, key, error);
+    let text = |key: &str| merged.get(key).map(|value| value.text.as_str());
+    let mut identities = Identities::default();
+    if let Some(file) = text("backup_identity") {
+        identities
+            .add_file(Path::new(file))
+            .map_err(|error| told("backup_identity", &error))?;
+    }
+    if let Some(text) = text("backup_passphrase") {
+        identities
+            .add_passphrase(text)
+            .map_err(|error| told("backup_passphrase", &error))?;
+    }
+    Ok(BackupSettings {
+        to: text("backup_to")
+            .map(|to| Destination::parse(to).map_err(|error| told("backup_to", &error)))
+            .transpose()?,
+        keep: text("backup_keep")
+            .map(|keep| {
+                keep.parse()
+                    .map_err(|error: InvalidRetention| told("backup_keep", &error))
+            })
+            .transpose()?,
+        identities,
+    })
+}
+
+/// For whom backups are encrypted; `None` if they are not.
+pub(crate) fn backup_recipients(merged: &Merged) -> Result<Option<Recipients>, Failure> {
+    let given = |key: &str| merged.get(key).map(|value| value.text.as_str());
+    match (given("backup_recipients"), given("backup_passphrase")) {
+        (Some(_), Some(_)) => Err(Failure::usage(
+            "backup_recipients and backup_passphrase are both set; a backup is encrypted for keys or with a passphrase, not \
+             both",
+        )),
+        (Some(list), None) => Recipients::parse(list.split(','))
+            .map(Some)
+            .map_err(|error| told_with_origin(merged, "backup_recipients", &error)),
+        (None, Some(text)) => Recipients::passphrase(text)
+            .map(Some)
+            .map_err(|error| told_with_origin(merged, "backup_passphrase", &error)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// An error about a setting, with where that was set.
+fn told_with_origin(merged: &Merged, key: &str, error: &dyn std::fmt::Display) -> Failure {
+    let origin = merged.get(key).map_or(&Origin::Default, |value| &value.origin);
+    Failure::usage(format!("{error} (set by {origin})"))
 }
 
 /// What is logged and audited.

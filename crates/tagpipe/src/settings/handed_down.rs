@@ -18,7 +18,7 @@ use crate::exit::Failure;
 pub(crate) const HANDED_DOWN: &str = "TAGPIPE_HANDED_DOWN";
 
 /// What is the orchestrator's own, or each runner's.
-const NOT_HANDED_DOWN: [&str; 14] = [
+const NOT_HANDED_DOWN: [&str; 19] = [
     "runner_id",
     "max_pages",
     "max_duration",
@@ -33,6 +33,11 @@ const NOT_HANDED_DOWN: [&str; 14] = [
     "api_token",
     "tls_cert",
     "tls_key",
+    "backup_to",
+    "backup_keep",
+    "backup_recipients",
+    "backup_identity",
+    "backup_passphrase",
 ];
 
 impl Merged {

@@ -192,6 +192,36 @@ pub(crate) const KNOWN: &[Known] = &[
         "a PEM file, together with tls_cert",
     ),
     known(
+        "backup_to",
+        Some("PIPELINE_BACKUP_TO"),
+        None,
+        "a folder, or file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+    ),
+    known(
+        "backup_keep",
+        Some("PIPELINE_BACKUP_KEEP"),
+        None,
+        "how many backups to keep, e.g. daily=7,weekly=4,monthly=12,last=3; all if it is not set",
+    ),
+    known(
+        "backup_recipients",
+        Some("PIPELINE_BACKUP_RECIPIENTS"),
+        None,
+        "age recipients (age1…) or files with them, as a comma list",
+    ),
+    known(
+        "backup_identity",
+        Some("PIPELINE_BACKUP_IDENTITY"),
+        None,
+        "the path of a file with age's secret keys",
+    ),
+    known(
+        "backup_passphrase",
+        Some("PIPELINE_BACKUP_PASSPHRASE"),
+        None,
+        "a passphrase, in place of recipients",
+    ),
+    known(
         "timezone",
         Some("PIPELINE_TIMEZONE"),
         Some("UTC"),

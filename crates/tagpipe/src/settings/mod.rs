@@ -10,8 +10,9 @@ mod known;
 mod sources;
 
 pub(crate) use checked::{
-    LogFormat, RunnersSettings, database_patience, database_url, log_format, log_level, parse_time,
-    run_config, runners_settings, schedule, time_zone, web_settings,
+    BackupSettings, LogFormat, RunnersSettings, backup_recipients, backup_settings, database_patience,
+    database_url, log_format, log_level, parse_time, run_config, runners_settings, schedule, time_zone,
+    web_settings,
 };
 pub(crate) use handed_down::HANDED_DOWN;
 pub(crate) use known::{KNOWN, RUN_OPTIONS};

@@ -80,7 +80,17 @@ pub(crate) struct Shown {
 }
 
 /// Parts of `POSTGRES_*` that make the database URL; those of the server's own image mean nothing here.
-const POSTGRES_PARTS: [&str; 5] = ["USER", "PASSWORD", "DB", "HOST", "PORT"];
+const POSTGRES_PARTS: [&str; 9] = [
+    "USER",
+    "PASSWORD",
+    "DB",
+    "HOST",
+    "PORT",
+    "SSLMODE",
+    "SSLROOTCERT",
+    "SSLCERT",
+    "SSLKEY",
+];
 
 impl Merged {
     /// Reads and merges all sources. What an orchestrator handed down takes the place of file, `.env` and environment,
@@ -331,11 +341,15 @@ fn is_variable(name: &str) -> bool {
 /// A value fit to be shown.
 fn masked(key: &str, text: &str) -> String {
     match key {
-        "PASSWORD" | "api_token" => "***".to_owned(),
+        "PASSWORD" | "api_token" | "backup_passphrase" => "***".to_owned(),
         // What is no address is not shown at all: a password may stand anywhere in it.
         "database_url" => text
             .parse::<DatabaseUrl>()
             .map_or_else(|_| "*** (not an address)".to_owned(), |url| url.to_string()),
+        // Credentials in it are refused, and then they are in it.
+        "backup_to" => tagpipe_sinks::destination::Destination::parse(text)
+            .map_or_else(|_| "*** (not a destination)".to_owned(), |to| to.to_string()),
+        "backup_recipients" if text.to_ascii_uppercase().contains("AGE-SECRET-KEY") => "***".to_owned(),
         "base_url" => match text.rsplit_once('@') {
             Some((_, host)) => format!("***@{host}"),
             None => text.to_owned(),

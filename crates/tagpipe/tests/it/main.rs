@@ -1,5 +1,6 @@
 //! The program from outside: started as a process, on a demo site that tells the truth about its content.
 
+mod backup;
 mod bad_days;
 mod browser;
 mod budget;

@@ -5,6 +5,8 @@
 //! and new ones refused.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -30,8 +32,35 @@ pub(crate) struct TcpProxy {
     line: watch::Sender<Line>,
     /// Whether connections are taken.
     listening: watch::Receiver<bool>,
+    toll: Arc<Toll>,
     task: AbortHandle,
 }
+
+/// How many more bytes pass, in both directions together, before the line is cut.
+struct Toll {
+    left: AtomicU64,
+    line: watch::Sender<Line>,
+}
+
+impl Toll {
+    /// Pays for bytes. Cuts the line where they were one too many.
+    fn pay(&self, bytes: usize) -> bool {
+        let paid = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| match left {
+                UNLIMITED => Some(UNLIMITED),
+                left => left.checked_sub(bytes as u64),
+            });
+        if paid.is_err() {
+            self.left.store(UNLIMITED, Ordering::Relaxed);
+            self.line.send_replace(Line::Cut);
+        }
+        paid.is_ok()
+    }
+}
+
+/// Nothing is counted.
+const UNLIMITED: u64 = u64::MAX;
 
 impl TcpProxy {
     /// Passes everything on to `server`.
@@ -40,11 +69,16 @@ impl TcpProxy {
         let address = listener.local_addr().expect("an address");
         let (line, state) = watch::channel(Line::Open);
         let (listens, listening) = watch::channel(true);
-        let task = tokio::spawn(accept(listener, server, state, listens));
+        let toll = Arc::new(Toll {
+            left: AtomicU64::new(UNLIMITED),
+            line: line.clone(),
+        });
+        let task = tokio::spawn(accept(listener, server, state, listens, Arc::clone(&toll)));
         TcpProxy {
             address,
             line,
             listening,
+            toll,
             task: task.abort_handle(),
         }
     }
@@ -61,6 +95,16 @@ impl TcpProxy {
     /// Resets all connections and refuses new ones.
     pub(crate) async fn cut(&self) {
         self.put(Line::Cut).await;
+    }
+
+    /// Cuts it when so many bytes have passed from now on.
+    pub(crate) fn cut_after(&self, bytes: u64) {
+        self.toll.left.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits until it is cut.
+    pub(crate) async fn wait_for_cut(&self) {
+        wait_until("the network to be cut", || !*self.listening.borrow()).await;
     }
 
     /// Lets everything through again, what was held back first.
@@ -96,6 +140,7 @@ async fn accept(
     server: SocketAddr,
     mut line: watch::Receiver<Line>,
     listens: watch::Sender<bool>,
+    toll: Arc<Toll>,
 ) {
     let address = listener.local_addr().expect("an address");
     let mut listener = Some(listener);
@@ -113,7 +158,7 @@ async fn accept(
             // Dropped with the proxy.
             changed = line.changed() => if changed.is_err() { return },
             accepted = next(listener.as_ref()) => if let Ok((client, _)) = accepted {
-                connections.spawn(serve(client, server, line.clone()));
+                connections.spawn(serve(client, server, line.clone(), Arc::clone(&toll)));
             },
         }
     }
@@ -127,7 +172,7 @@ async fn next(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, Soc
 }
 
 /// One connection, until its ends close it or the line is cut: then both are reset.
-async fn serve(mut client: TcpStream, server: SocketAddr, mut line: watch::Receiver<Line>) {
+async fn serve(mut client: TcpStream, server: SocketAddr, mut line: watch::Receiver<Line>, toll: Arc<Toll>) {
     let mut at_cut = line.clone();
     let connecting = async {
         line.wait_for(|line| *line == Line::Open).await.ok()?;
@@ -145,8 +190,8 @@ async fn serve(mut client: TcpStream, server: SocketAddr, mut line: watch::Recei
     let (from_server, to_server) = server.split();
     let passing = async {
         tokio::join!(
-            pass(from_client, to_server, line.clone()),
-            pass(from_server, to_client, line.clone())
+            pass(from_client, to_server, line.clone(), &toll),
+            pass(from_server, to_client, line.clone(), &toll)
         )
     };
     tokio::select! {
@@ -164,7 +209,7 @@ fn reset(connection: &TcpStream) {
 }
 
 /// Passes on what comes, and its end, as long as the line is open.
-async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut line: watch::Receiver<Line>) {
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut line: watch::Receiver<Line>, toll: &Toll) {
     let mut portion = [0; 16 * 1024];
     loop {
         // A connection that was reset has ended like one that was closed.
@@ -176,6 +221,10 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut line: watch::Re
             // Its other end may be gone already.
             let _ = to.shutdown().await;
             return;
+        }
+        if !toll.pay(count) {
+            // Reset with the line; ending here would pass an end on.
+            return std::future::pending().await;
         }
         if to.write_all(&portion[..count]).await.is_err() {
             return;

@@ -1,0 +1,297 @@
+//! There and back, on both engines.
+
+use std::path::Path;
+
+use super::*;
+use crate::harness::{unhurried, wait_until};
+
+/// A backup is exactly what other programs find in it, and what comes back is what was there.
+async fn what_comes_back_is_what_was_there(engine: Engine) {
+    let rig = rig_with_data(engine).await;
+    let before = counted_all(&rig);
+    let made = done(&rig, &["backup", "--to", "safe", "--verify"]).await;
+    let manifest = &made["backup"];
+    assert_eq!(made["verified"], true);
+    assert_eq!(promised(manifest), before);
+    assert_eq!(manifest["migrations"].as_array().expect("a list").len(), 10);
+
+    // The files, by other programs.
+    let object = rig.folder().join("safe").join(text(&manifest["object"]));
+    assert_eq!(sha256(&object), text(&manifest["stored"]["sha256"]));
+    let opened = rig.folder().join("opened");
+    printed("zstd", &["-dq", path(&object), "-o", path(&opened)], &[]);
+    assert_eq!(sha256(&opened), text(&manifest["content"]["sha256"]));
+    if engine == Engine::Sqlite {
+        assert_eq!(sqlite(&opened, "PRAGMA integrity_check"), "ok");
+        assert_eq!(
+            sqlite(&opened, "SELECT count(*) FROM grade_rows"),
+            manifest["tables"]["grade_rows"].to_string()
+        );
+    } else {
+        let listed = printed("pg_restore", &["--list", path(&opened)], &[]);
+        assert!(listed.contains("TABLE DATA public cards"), "{listed}");
+    }
+    std::fs::remove_file(&opened).expect("a file");
+
+    // What happens after the backup is undone by it, and nothing else.
+    let undone = "DELETE FROM frontier";
+    match rig.database_url() {
+        DatabaseUrl::Postgres(url) => psql(&url, undone),
+        _ => sqlite(&rig.folder().join("tagpipe.db"), undone),
+    };
+    let refusal = refused(&rig, &["restore", "--from", "safe"], &["--force", "1 runs"]).await;
+    assert!(refusal.contains("cards"), "{refusal}");
+    let restored = done(&rig, &["restore", "--from", "safe", "--force"]).await;
+    assert_eq!(restored["backup"]["name"], manifest["name"]);
+    assert_eq!(counted(&rig, manifest), with_note(before));
+    rig.assert_equals_truth().await;
+
+    // Both stand in the audit trail: the restore in the one that was restored.
+    let audit = rig.audit().await;
+    let last = audit.iter().max_by_key(|entry| entry.id).expect("entries");
+    assert_eq!(
+        (last.operation.as_str(), last.runner_id.as_str()),
+        ("restore", "tagpipe restore")
+    );
+    assert!(last.message.contains(text(&manifest["name"])), "{}", last.message);
+    done(&rig, &["backup", "--to", "safe"]).await;
+    let audit = rig.audit().await;
+    assert!(audit.iter().any(|entry| entry.operation == "backup"));
+    // Further runs go on as ever.
+    rig.run(&[]).await.summary(0);
+    rig.assert_equals_truth().await;
+    assert_no_clutter(&rig);
+}
+
+fn counted_all(rig: &Rig) -> BTreeMap<String, u64> {
+    let names = match rig.database_url() {
+        DatabaseUrl::Postgres(url) => psql(
+            &url,
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+        ),
+        _ => sqlite(
+            &rig.folder().join("tagpipe.db"),
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+             AND name NOT LIKE 'card_search%'",
+        ),
+    };
+    let tables: serde_json::Map<String, Value> =
+        names.lines().map(|name| (name.to_owned(), Value::Null)).collect();
+    counted(rig, &serde_json::json!({ "tables": tables }))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_comes_back_as_it_was() {
+    what_comes_back_is_what_was_there(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_comes_back_as_it_was() {
+    what_comes_back_is_what_was_there(Engine::Postgres).await;
+}
+
+/// A backup in the middle of a run at full speed is one moment of it: brought back, the run goes on from there to the truth.
+async fn a_backup_in_mid_run_goes_on(engine: Engine) {
+    let rig = Rig::on(engine, unhurried(500, 30)).await;
+    let running = rig.start(&[]);
+    rig.wait_for_documents(100).await;
+    let made = done(&rig, &["backup", "--to", "safe"]).await;
+    let manifest = made["backup"].clone();
+    // As many as fit into the run: each one must be a whole moment.
+    for _ in 0..3 {
+        let before = rig.documents().len();
+        done(&rig, &["backup", "--to", "safe"]).await;
+        wait_until("the run to go on", || {
+            rig.documents().len() > before || running.has_ended()
+        })
+        .await;
+    }
+    running.ended().await.summary(0);
+    rig.assert_equals_truth().await;
+    let whole = counted_all(&rig);
+    let promised_rows = promised(&manifest);
+    assert!(
+        promised_rows["grade_rows"] < whole["grade_rows"],
+        "the backup is of the middle: {promised_rows:?}"
+    );
+    for name in names(&rig.folder().join("safe")) {
+        if let Some(name) = name.strip_suffix(".json") {
+            done(&rig, &["backup", "verify", "--from", &format!("safe/{name}")]).await;
+        }
+    }
+
+    let first = format!("safe/{}", text(&manifest["name"]));
+    let restored = done(&rig, &["restore", "--from", &first, "--force"]).await;
+    assert_eq!(restored["backup"]["name"], manifest["name"]);
+    assert_eq!(counted(&rig, &manifest), with_note(promised_rows));
+    rig.assert_is_consistent().await;
+    let summary = rig.run(&["--resume"]).await.summary(0);
+    assert!(
+        summary["resumed"]["completed"].as_u64().expect("a number") > 0,
+        "{summary:#}"
+    );
+    rig.assert_equals_truth().await;
+    let checked = on_database(&rig, &["check"]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert_no_clutter(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_goes_on_from_a_backup_in_mid_run() {
+    a_backup_in_mid_run_goes_on(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_goes_on_from_a_backup_in_mid_run() {
+    a_backup_in_mid_run_goes_on(Engine::Postgres).await;
+}
+
+/// A backup may be restored elsewhere: into a new file, and into an empty PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_can_be_restored_elsewhere() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    done(&rig, &["backup", "--to", "safe"]).await;
+    let elsewhere = rig
+        .tagpipe(&["restore", "--from", "safe", "--database-url", "sqlite:other.db"])
+        .await;
+    assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
+    assert!(
+        elsewhere.stdout.contains("tagpipe run --resume"),
+        "{}",
+        elsewhere.stdout
+    );
+    let tables = ["cards", "grade_rows", "runs"];
+    for table in tables {
+        let sql = format!("SELECT count(*), sum(id) FROM {table}");
+        assert_eq!(
+            sqlite(&rig.folder().join("other.db"), &sql),
+            sqlite(&rig.folder().join("tagpipe.db"), &sql),
+            "{table}"
+        );
+    }
+
+    let rig = rig_with_data(Engine::Postgres).await;
+    let DatabaseUrl::Postgres(url) = rig.database_url() else {
+        unreachable!("asked for PostgreSQL")
+    };
+    done(&rig, &["backup", "--to", "safe"]).await;
+    psql(&url, "CREATE DATABASE other");
+    let mut other = url.clone();
+    other.set_path("other");
+    let elsewhere = rig
+        .tagpipe(&["restore", "--from", "safe", "--database-url", other.as_str()])
+        .await;
+    assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
+    for table in tables {
+        let sql = format!("SELECT count(*) FROM {table}");
+        assert_eq!(psql(&other, &sql), psql(&url, &sql), "{table}");
+    }
+    // What was restored is whole: its triggers and its search work, too.
+    let checked = rig.tagpipe(&["check", "--database-url", other.as_str()]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+}
+
+/// A backup of an older schema is restored as it is, and the next start brings it up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_brought_up_to_date_afterwards() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let rig = rig_with_data(engine).await;
+        let store = rig.open().await;
+        store.migrate_down(2).await.expect("an older schema");
+        store.close().await;
+        let made = done(&rig, &["backup", "--to", "safe"]).await;
+        assert_eq!(made["backup"]["migrations"].as_array().map(Vec::len), Some(8));
+        // The database that is replaced has gone on.
+        done_plain(&rig, &["db", "migrate"]).await;
+        done(&rig, &["restore", "--from", "safe", "--force"]).await;
+        rig.run(&[]).await.summary(0);
+        rig.assert_equals_truth().await;
+    }
+}
+
+async fn done_plain(rig: &Rig, arguments: &[&str]) {
+    let ended = on_database(rig, arguments).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+/// Settings from the environment do what flags do, and a passphrase is as good as a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_backups_need_their_key() {
+    let mut rig = rig_with_data(Engine::Sqlite).await;
+    let (key, recipient) = new_key(&rig, "key.txt");
+    let made = done(
+        &rig,
+        &[
+            "backup",
+            "--to",
+            "safe",
+            "--recipient",
+            &recipient,
+            "--verify",
+            "--identity",
+            &key,
+        ],
+    )
+    .await;
+    assert_eq!(made["backup"]["encryption"], "age");
+    let object = rig.folder().join("safe").join(text(&made["backup"]["object"]));
+    let stored = std::fs::read(&object).expect("a file");
+    assert!(stored.starts_with(b"age-encryption.org/v1"), "age's own format");
+
+    let from = ["restore", "--from", "safe", "--force"];
+    refused(&rig, &from, &["encrypted", "--identity"]).await;
+    let (other, _) = new_key(&rig, "other.txt");
+    refused(
+        &rig,
+        &["restore", "--from", "safe", "--force", "--identity", &other],
+        &["another key"],
+    )
+    .await;
+    refused(
+        &rig,
+        &["backup", "--to", "safe", "--recipient", &recipient, "--verify"],
+        &["--identity"],
+    )
+    .await;
+    done(
+        &rig,
+        &["restore", "--from", "safe", "--force", "--identity", &key],
+    )
+    .await;
+    rig.assert_equals_truth().await;
+
+    rig.set_variable("PIPELINE_BACKUP_TO", "by-setting");
+    rig.set_variable("PIPELINE_BACKUP_PASSPHRASE", "correct horse battery staple");
+    rig.set_variable("PIPELINE_BACKUP_KEEP", "last=1");
+    for _ in 0..2 {
+        done(&rig, &["backup"]).await;
+    }
+    let listed = done(&rig, &["backup", "list"]).await;
+    assert_eq!(listed["backups"].as_array().map(Vec::len), Some(1), "{listed:#}");
+    done(&rig, &["backup", "verify"]).await;
+    done(&rig, &["restore", "--force"]).await;
+    rig.set_variable("PIPELINE_BACKUP_PASSPHRASE", "wrong horse");
+    refused(&rig, &["restore", "--force"], &["another key or passphrase"]).await;
+    let shown = rig.tagpipe(&["config", "show"]).await;
+    assert!(!shown.stdout.contains("horse"), "{}", shown.stdout);
+    rig.assert_equals_truth().await;
+}
+
+/// A new key of age's: the path of its file, and its public half.
+pub(super) fn new_key(rig: &Rig, name: &str) -> (String, String) {
+    use age::secrecy::ExposeSecret as _;
+    let key = age::x25519::Identity::generate();
+    rig.write(name, &format!("# a key\n{}\n", key.to_string().expose_secret()));
+    (
+        rig.folder().join(name).display().to_string(),
+        key.to_public().to_string(),
+    )
+}
