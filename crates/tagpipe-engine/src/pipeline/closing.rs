@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
+use tagpipe_core::news::News;
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Part, Pipeline, Start};
 use crate::error::RunError;
+use crate::news::news_of_end;
 use crate::runner::{Halt, level_without_layout};
 use crate::summary::{OwnPart, Retries, RunEnd, Summary, level_summaries, runner_summaries};
 
@@ -44,11 +46,13 @@ impl Pipeline {
         entries.push(ended_entry(&summary));
         let entries = self.audited(entries);
         let stored = serde_json::to_value(&summary).expect("own types serialise");
+        let news = self.news_of_end(&summary).await?;
         let ending = RunEnding {
             state: summary.end.run_state(),
             summary: &stored,
             origin: self.origin(run),
             entries: &entries,
+            news: &news,
         };
         let closed = self
             .patiently("write the end of the run", || {
@@ -109,17 +113,35 @@ impl Pipeline {
         let run = summary.run_id;
         let stored = serde_json::to_value(summary).expect("own types serialise");
         let entries = self.audited(vec![ended_entry(summary)]);
+        // An orchestrator that is at work knows better how its run ended, and tells it.
+        let news = match self.store.is_orchestrated(run, instance).await? {
+            true => Vec::new(),
+            false => self.news_of_end(summary).await?,
+        };
         let ending = RunEnding {
             state: RunState::Interrupted,
             summary: &stored,
             origin: self.origin(run),
             entries: &entries,
+            news: &news,
         };
         let term = self.settings.lease_term;
         self.patiently("write the end of the run", || {
             self.store.leave_run(run, instance, term, &ending)
         })
         .await
+    }
+
+    /// What is told of the end, and of what the run has changed that somebody watches.
+    async fn news_of_end(&self, summary: &Summary) -> Result<Vec<News>, RunError> {
+        let mut news = news_of_end(summary);
+        let watched = self
+            .patiently("look at what is watched", || {
+                self.store.watched_changes(summary.run_id)
+            })
+            .await?;
+        news.extend(watched);
+        Ok(news)
     }
 
     /// Leaves a run that another runner has closed.

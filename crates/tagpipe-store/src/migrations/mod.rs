@@ -61,6 +61,11 @@ impl MigratorTrait for Migrator {
                 up: include_str!("m0010_search.sql"),
                 down: include_str!("m0010_search_down.sql"),
             }),
+            Box::new(SqlMigration {
+                name: "m0011_outbox",
+                up: include_str!("m0011_outbox.sql"),
+                down: include_str!("m0011_outbox_down.sql"),
+            }),
         ]
     }
 }

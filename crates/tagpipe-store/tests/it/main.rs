@@ -21,6 +21,7 @@ mod frontier_model;
 mod history;
 mod many_runners;
 mod migrations;
+mod news;
 mod pace;
 mod reading_order;
 mod reconcile;
