@@ -165,6 +165,7 @@ impl Watch {
             && (self.subject == Watched::Set || {
                 let numbered = format!("{} {}", identity.number, identity.name);
                 let named = format!("{} {}", identity.name, identity.number);
+                let varied = format!("{} {}", identity.name, identity.variation);
                 fits(
                     &self.card,
                     &[
@@ -172,6 +173,7 @@ impl Watch {
                         &identity.number,
                         &numbered,
                         &named,
+                        varied.trim_end(),
                         &whole_card(identity),
                     ],
                 )

@@ -12,9 +12,17 @@ use crate::summary::{RunEnd, Summary};
 /// Reads that a rate is taken of at least: of fewer, a few unlucky ones would be many.
 const READS_MIN: u64 = 50;
 
-/// What is told of the end of a run.
-pub(crate) fn news_of_end(summary: &Summary) -> Vec<News> {
+/// What is told of the end of a run; `failure` is why its process could not go on, if that is so.
+pub(crate) fn news_of_end(summary: &Summary, failure: Option<&str>) -> Vec<News> {
     let run = summary.run_id;
+    if let Some(why) = failure {
+        let failed = News::new(
+            NewsKind::RunFailed,
+            NewsLevel::Error,
+            &format!("Run {run}: {why}"),
+        );
+        return vec![with_figures(failed, summary)];
+    }
     let (kind, level) = match &summary.end {
         RunEnd::Reconciled | RunEnd::BudgetSpent(_) => (NewsKind::RunFinished, NewsLevel::Info),
         RunEnd::PagesFailed | RunEnd::Disputed => (NewsKind::RunFinished, NewsLevel::Warning),

@@ -49,6 +49,8 @@ pub struct OpenMessage {
     pub attempts: u32,
     /// Whether it may be tried now.
     pub is_due: bool,
+    /// Whether any of its news is critical.
+    pub is_critical: bool,
 }
 
 /// What a message is about.
@@ -156,9 +158,10 @@ impl Store {
         let dialect = self.dialect;
         let sql = format!(
             "SELECT news.id, news.kind, news.level FROM news JOIN news_channels AS c ON c.name = $1 \
-             WHERE news.created_at >= c.since AND (c.seen_until IS NULL OR news.created_at >= {back}) \
+             WHERE news.created_at >= {greatest}(c.since, coalesce({back}, c.since)) \
                  AND NOT EXISTS (SELECT 1 FROM news_deliveries AS d WHERE d.news_id = news.id AND d.channel = c.name) \
              ORDER BY news.created_at, news.id LIMIT {ROWS_MAX}",
+            greatest = dialect.greatest(),
             back = dialect.time_at_us(&format!(
                 "({} - {})",
                 dialect.as_us("c.seen_until"),
@@ -299,8 +302,10 @@ impl Store {
     pub async fn open_messages(&self, channel: &str) -> Result<Vec<OpenMessage>, StoreError> {
         let dialect = self.dialect;
         let sql = format!(
-            "SELECT id, attempts, not_before <= {now} AS is_due FROM news_messages \
-             WHERE channel = $1 AND state = 'open' ORDER BY created_at, id LIMIT {ROWS_MAX}",
+            "SELECT id, attempts, not_before <= {now} AS is_due, \
+                 EXISTS (SELECT 1 FROM news_deliveries AS d JOIN news ON news.id = d.news_id \
+                         WHERE d.message_id = news_messages.id AND news.level = 'critical') AS is_critical \
+             FROM news_messages WHERE channel = $1 AND state = 'open' ORDER BY created_at, id LIMIT {ROWS_MAX}",
             now = dialect.now()
         );
         let rows = self.rows(dialect.statement(sql, [dialect.text(channel)])).await?;
@@ -311,6 +316,7 @@ impl Store {
                     id: row.try_get("", "id")?,
                     attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
                     is_due: row.try_get("", "is_due")?,
+                    is_critical: row.try_get("", "is_critical")?,
                 })
             })
             .collect()

@@ -16,7 +16,7 @@ use super::{NotifyError, Outcome, Secret};
 
 /// For one connection to be made, and for the whole answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of an answer, in bytes: enough to say why a message was refused.
 const ANSWER_MAX: usize = 600;

@@ -185,6 +185,7 @@ async fn a_message_stays_the_same_until_it_has_arrived(crawl: Crawl) {
             (open.len(), open[0].id.as_str(), open[0].attempts),
             (1, "m1", attempt)
         );
+        assert!(!open[0].is_critical);
         assert!(store.begin_message("ops", "me", "m1").await.unwrap());
         assert_eq!(store.packed_news("m1", 10).await.unwrap(), first);
         let end = MessageEnd::Retry {
@@ -258,6 +259,7 @@ async fn a_digest_counts_all_and_shows_what_matters_most(crawl: Crawl) {
             .all(|one| (now_us - 60_000_000..=now_us).contains(&one.created_us))
     );
     assert!(store.pack_news("ops", "me", "m1", &ids).await.unwrap());
+    assert!(store.open_messages("ops").await.unwrap()[0].is_critical);
     let packed = store.packed_news("m1", 3).await.unwrap();
     assert_eq!(
         packed.counts,

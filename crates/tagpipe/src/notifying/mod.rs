@@ -8,11 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tagpipe_engine::{Shutdown, StopRequest};
-use tagpipe_sinks::notify::rules::{Due, Waiting, due, pause};
-use tagpipe_sinks::notify::{Channel, Item, Message, Notifier, Outcome, notifier};
-use tagpipe_store::{MessageEnd, OpenMessage, RecordedNews, Store, StoreError};
+use tagpipe_sinks::notify::{Channel, Notifier, notifier};
+use tagpipe_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use url::Url;
@@ -22,23 +20,19 @@ use crate::exit::Failure;
 use crate::settings::{Merged, channels, dashboard_url};
 
 mod beside_run;
+mod turn;
 
 pub(crate) use beside_run::BesideRun;
+use turn::Turn;
 
 /// How often the outbox is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a message may take to be sent.
-const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// How long a channel stays with a process that is not heard of any more: longer than a message takes.
-pub(crate) const TERM: Duration = Duration::from_secs(45);
+pub(crate) const TERM: Duration = Duration::from_secs(20);
 /// How long the last look of a process may take.
-const LAST_LOOK_WITHIN: Duration = Duration::from_secs(15);
-/// News that a message tells in full.
-const TOLD_MAX: u32 = 20;
-/// Messages to a channel that are on their way; further news is collected while the other side does not answer.
-const OPEN_MAX: usize = 3;
-/// How long news is kept.
-const KEEP_NEWS: Duration = Duration::from_secs(90 * 24 * 3600);
+const LAST_LOOK_WITHIN: Duration = Duration::from_secs(12);
+/// How long it may take to give channels back.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whom to tell what happens.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +92,7 @@ pub(crate) struct Looked {
     pub(crate) put_off: usize,
     /// They were given up.
     pub(crate) given_up: usize,
-    /// News that waits, for quiet hours to end for example.
+    /// News, and messages that were not taken, that wait for quiet hours or a digest to end.
     pub(crate) waiting: usize,
     /// Channels that another process is sending to.
     pub(crate) busy: usize,
@@ -173,7 +167,7 @@ impl Courier {
         let mut looks = JoinSet::new();
         for index in 0..self.receivers.len() {
             let courier = self.clone();
-            looks.spawn(async move { courier.look_at(&courier.receivers[index], look).await });
+            looks.spawn(async move { Turn::new(&courier, &courier.receivers[index]).take(look).await });
         }
         let mut all = Looked::default();
         let mut failed = None;
@@ -184,14 +178,14 @@ impl Courier {
                 Err(error) => failed = Some(StoreError::Bug(format!("a look at a channel failed: {error}"))),
             }
         }
-        self.store.leave_channels(&self.instance).await?;
         failed.map_or(Ok(all), Err)
     }
 
+    /// Has one channel told what is due, until it is to stop.
     async fn tell(&self, receiver: &Receiver, stop: &Shutdown) {
         let mut is_troubled = false;
         while stop.requested() == StopRequest::None {
-            let looked = self.look_at(receiver, Look::OneOfMany).await;
+            let looked = Turn::new(self, receiver).take(Look::OneOfMany).await;
             match (&looked, is_troubled) {
                 (Err(error), false) => {
                     let channel = &receiver.channel.name;
@@ -207,144 +201,14 @@ impl Courier {
             }
         }
     }
-
-    /// Has one channel told what is due. Nothing is written while nothing is.
-    async fn look_at(&self, receiver: &Receiver, look: Look) -> Result<Looked, StoreError> {
-        let (store, channel) = (&self.store, &receiver.channel);
-        let mut looked = Looked::default();
-        if !self.sort(channel).await? {
-            looked.busy = 1;
-            return Ok(looked);
-        }
-        let mut open = store.open_messages(&channel.name).await?;
-        let (now_us, waiting) = store.waiting_news(&channel.name).await?;
-        let waiting: Vec<Waiting> = waiting
-            .iter()
-            .map(|one| Waiting {
-                id: one.id,
-                level: one.level,
-                since: moment(one.created_us),
-            })
-            .collect();
-        looked.waiting = waiting.len();
-        if let Due::Now(ids) = due(moment(now_us), &waiting, &channel.rules, look == Look::Last)
-            && open.len() < OPEN_MAX
-        {
-            if !self.hold(channel).await? {
-                looked.busy = 1;
-                return Ok(looked);
-            }
-            let message = Uuid::now_v7().to_string();
-            if store
-                .pack_news(&channel.name, &self.instance, &message, &ids)
-                .await?
-            {
-                looked.waiting -= ids.len();
-                open = store.open_messages(&channel.name).await?;
-            }
-        }
-        for message in open {
-            if !message.is_due {
-                looked.put_off += 1;
-                continue;
-            }
-            match self.send(receiver, &message).await? {
-                None => looked.busy = 1,
-                Some(MessageEnd::Sent) => looked.sent += 1,
-                Some(MessageEnd::Failed { .. }) => looked.given_up += 1,
-                // What does not take one message takes no other: it has its pause.
-                Some(MessageEnd::Retry { .. }) => {
-                    looked.put_off += 1;
-                    break;
-                }
-            }
-        }
-        if looked.sent + looked.given_up > 0 {
-            store.prune_news(KEEP_NEWS).await?;
-        }
-        if looked.sent + looked.given_up + looked.put_off > 0 && look == Look::OneOfMany {
-            store.leave_channel(&channel.name, &self.instance).await?;
-        }
-        Ok(looked)
-    }
-
-    /// Decides about news that the channel has not looked at. `false` if another process sends to it.
-    async fn sort(&self, channel: &Channel) -> Result<bool, StoreError> {
-        loop {
-            let unsorted = self.store.news_to_sort(&channel.name).await?;
-            if unsorted.is_empty() {
-                return Ok(true);
-            }
-            let sorted: Vec<(i64, bool)> = unsorted
-                .iter()
-                .map(|headline| (headline.id, channel.rules.wants(headline.kind, headline.level)))
-                .collect();
-            let is_mine = self.hold(channel).await?;
-            if !is_mine
-                || !self
-                    .store
-                    .sort_news(&channel.name, &self.instance, &sorted)
-                    .await?
-            {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Sends a message and records what became of it. `None` if it is not for this process to send.
-    async fn send(
-        &self,
-        receiver: &Receiver,
-        message: &OpenMessage,
-    ) -> Result<Option<MessageEnd>, StoreError> {
-        let (store, name) = (&self.store, &receiver.channel.name);
-        if !self.hold(&receiver.channel).await?
-            || !store.begin_message(name, &self.instance, &message.id).await?
-        {
-            return Ok(None);
-        }
-        let packed = store.packed_news(&message.id, TOLD_MAX).await?;
-        let items = packed.first.into_iter().map(|news| self.item(news));
-        let whole = Message {
-            id: message.id.clone(),
-            counts: packed.counts,
-            items: items.collect(),
-        };
-        let outcome = timeout(SEND_WITHIN, receiver.notifier.send(&whole))
-            .await
-            .unwrap_or_else(|_| Outcome::Retry {
-                after: None,
-                why: format!("it took longer than {} s", SEND_WITHIN.as_secs()),
-            });
-        let end = ending(outcome, message.attempts + 1);
-        store.end_message(name, &message.id, &end).await?;
-        log(name, &whole, &end);
-        Ok(Some(end))
-    }
-
-    fn item(&self, news: RecordedNews) -> Item {
-        let run_page = |run: i64| self.dashboard.as_ref()?.join(&format!("runs/{run}")).ok();
-        Item {
-            link: news.run_id.and_then(run_page).map(|url| url.to_string()),
-            id: news.id,
-            at: news.created_at,
-            kind: news.kind,
-            level: news.level,
-            title: news.title,
-            text: news.text,
-            facts: news.facts,
-            run: news.run_id,
-        }
-    }
-
-    async fn hold(&self, channel: &Channel) -> Result<bool, StoreError> {
-        self.store.hold_channel(&channel.name, &self.instance, TERM).await
-    }
 }
 
 impl Telling {
     /// Looks a last time, for a bounded time, and stops. What is not sent by then stays for later.
     pub(crate) async fn finish(mut self) {
+        if self.courier.receivers.is_empty() {
+            return;
+        }
         self.stop.request();
         let rest = async {
             while self.tasks.join_next().await.is_some() {}
@@ -356,56 +220,17 @@ impl Telling {
             }
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "news stays in the outbox; `tagpipe notify send` sends it")
+                tracing::warn!(%error, "news stays in the outbox; `tagpipe notify send` sends it");
             }
             Err(_) => {
                 tracing::warn!(
                     "news stays in the outbox, because it took too long; `tagpipe notify send` sends it"
                 );
+                self.tasks.abort_all();
+                // Where that cannot be said, the term runs out by itself.
+                let leaving = self.courier.store.leave_channels(&self.courier.instance);
+                let _ = timeout(LEAVE_WITHIN, leaving).await;
             }
         }
     }
-}
-
-/// What an outcome leads to after this many attempts.
-fn ending(outcome: Outcome, attempts: u32) -> MessageEnd {
-    match outcome {
-        Outcome::Delivered => MessageEnd::Sent,
-        Outcome::Permanent { why } => MessageEnd::Failed { why },
-        Outcome::Retry { after, why } => match pause(attempts, after, fastrand::f64()) {
-            Some(after) => MessageEnd::Retry { after, why },
-            None => MessageEnd::Failed {
-                why: format!("{why} (after {attempts} attempts)"),
-            },
-        },
-    }
-}
-
-fn log(channel: &str, message: &Message, end: &MessageEnd) {
-    let (id, news) = (&message.id, message.total());
-    match end {
-        MessageEnd::Sent => tracing::info!(channel, message = id, news, "the channel was told"),
-        MessageEnd::Retry { after, why } => {
-            let pause_s = after.as_secs_f64();
-            tracing::warn!(
-                channel,
-                message = id,
-                news,
-                pause_s,
-                "the channel was not told yet: {why}"
-            );
-        }
-        MessageEnd::Failed { why } => {
-            tracing::error!(
-                channel,
-                message = id,
-                news,
-                "the channel was not told, and will not be: {why}"
-            );
-        }
-    }
-}
-
-fn moment(us: i64) -> Timestamp {
-    Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX)
 }

@@ -16,6 +16,7 @@ mod harness;
 mod help;
 mod looking;
 mod losses;
+mod notify;
 mod options;
 mod orchestrate;
 mod pace;
