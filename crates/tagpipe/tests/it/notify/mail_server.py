@@ -46,6 +46,7 @@ async def serve(security, certificate, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     is_wrapped = security == "tls"
+    loop = asyncio.get_running_loop()
 
     def conversation():
         return SMTP(
@@ -58,11 +59,10 @@ async def serve(security, certificate, key):
             tls_context=None if is_wrapped else context,
             require_starttls=not is_wrapped,
             enable_SMTPUTF8=True,
+            loop=loop,
         )
 
-    server = await asyncio.get_running_loop().create_server(
-        conversation, "127.0.0.1", 0, ssl=context if is_wrapped else None
-    )
+    server = await loop.create_server(conversation, "127.0.0.1", 0, ssl=context if is_wrapped else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()
