@@ -163,7 +163,7 @@ fn range(entry: &str) -> Option<(u16, u16)> {
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any text. Linear in both.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
         return false;

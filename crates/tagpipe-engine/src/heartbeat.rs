@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tagpipe_core::news::News;
 use tagpipe_fetch::Fetcher;
 use tagpipe_fetch::browser::memory;
 use tagpipe_store::contract::RunId;
-use tagpipe_store::{RunnerReport, Steering, Store, StoreError};
+use tagpipe_store::{ReadCounts, RunnerReport, Steering, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::news::{Judged, brake_closed, error_rate};
+use crate::settings::NewsLimits;
 use crate::shutdown::{Shutdown, StopRequest};
 
 /// How often a runner reports, if its term is not too short for that.
@@ -53,6 +56,10 @@ impl Activity {
 pub(crate) struct Heart {
     pub(crate) store: Store,
     pub(crate) run: RunId,
+    /// Origin of the site.
+    pub(crate) site: String,
+    /// What is wrong enough to be news.
+    pub(crate) limits: NewsLimits,
     pub(crate) instance: String,
     pub(crate) term: Duration,
     pub(crate) activity: Arc<Activity>,
@@ -80,6 +87,7 @@ impl Heart {
     async fn beat(self) {
         let every = REPORT_EVERY.min(self.term / 3);
         let (mut renewed, mut rescued) = (Instant::now(), Instant::now());
+        let mut judged = None;
         loop {
             sleep(every).await;
             if !self.report().await {
@@ -99,6 +107,7 @@ impl Heart {
                 rescued = Instant::now();
                 self.bounded("rescue", self.store.rescue_expired(self.run)).await;
             }
+            self.look_for_trouble(&mut judged).await;
         }
     }
 
@@ -120,6 +129,32 @@ impl Heart {
         if self.activity.is_closing.load(Ordering::Relaxed) {
             let renewal = self.store.begin_closing(self.run, &self.instance, self.term);
             self.bounded("renewal", renewal).await;
+        }
+    }
+
+    /// Records what is wrong enough to be news. All runners of a run look at the same figures; of what they find, the first is
+    /// recorded. `judged` are the reads up to which the rate of errors was looked at.
+    async fn look_for_trouble(&self, judged: &mut Option<ReadCounts>) {
+        let mut news: Vec<News> = Vec::new();
+        if let Some(now) = self
+            .bounded("look at the reads", self.store.read_counts(self.run))
+            .await
+        {
+            match error_rate(self.run, *judged.get_or_insert(now), now, &self.limits) {
+                Judged::TooFew => {}
+                Judged::Judged(found) => {
+                    *judged = Some(now);
+                    news.extend(found);
+                }
+            }
+        }
+        let brake = self.bounded("look at the brake", self.store.closed_brake(&self.site));
+        if let Some(Some(brake)) = brake.await {
+            news.extend(brake_closed(self.run, &self.site, &brake, &self.limits));
+        }
+        if !news.is_empty() {
+            self.bounded("record of news", self.store.record_news(&news))
+                .await;
         }
     }
 

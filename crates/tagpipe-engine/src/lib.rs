@@ -32,6 +32,7 @@ mod document;
 mod error;
 mod heartbeat;
 mod judgement;
+mod news;
 mod orchestrator;
 mod pacer;
 mod patience;
@@ -63,7 +64,7 @@ pub use service::{
     EffectiveSetting, Errand, Examined, JobRequest, Launcher, OrderError, PlannedJob, Request, RunOptions, Service, Timetable,
     WrongTimetable,
 };
-pub use settings::{Budget, Freshness, RunSettings, Site, Verification, generated_runner_id};
+pub use settings::{Budget, Freshness, NewsLimits, RunSettings, Site, Verification, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};
 pub use status::{RunStatus, Status, run_status, status};
 pub use summary::{LeftOutSummary, LevelSummary, RunEnd, RunnerSummary, Summary, runner_summaries};

@@ -46,6 +46,8 @@ pub struct RunSettings {
     pub database_patience: Duration,
     /// Name of this runner, e.g. `runner_1`.
     pub runner_id: String,
+    /// When something is wrong enough to be news while the run is under way.
+    pub news: NewsLimits,
 }
 
 impl Default for RunSettings {
@@ -72,6 +74,7 @@ impl Default for RunSettings {
             lease_term: Duration::from_secs(30),
             database_patience: Duration::from_secs(60),
             runner_id: generated_runner_id(),
+            news: NewsLimits::default(),
         }
     }
 }
@@ -106,6 +109,24 @@ impl Default for Freshness {
             full: false,
             max_age: None,
             audit_share: 0.002,
+        }
+    }
+}
+
+/// When something is wrong enough to be news while a run is under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NewsLimits {
+    /// Share of the reads that come to nothing, from 0 to 1.
+    pub error_rate: f64,
+    /// How long the brake may be closed.
+    pub brake_closed: Duration,
+}
+
+impl Default for NewsLimits {
+    fn default() -> NewsLimits {
+        NewsLimits {
+            error_rate: 0.2,
+            brake_closed: Duration::from_secs(15 * 60),
         }
     }
 }

@@ -6,12 +6,18 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 use serde_json::Value as Json;
 use tagpipe_core::lifecycle::RunState;
+use tagpipe_core::news::News;
 
 use crate::audit::{AuditEntry, AuditOrigin, insert_audit};
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::error::StoreError;
 use crate::frontier::microseconds;
+use crate::news::insert_news;
+use crate::watches::note_watched;
+
+/// How long an orchestrator that is not heard of counts as at work.
+const ORCHESTRATOR_TERM: Duration = Duration::from_secs(60);
 
 /// Who closes a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,9 @@ pub struct RunEnding<'a> {
     pub origin: AuditOrigin<'a>,
     /// What is said about it in the audit trail, in the same transaction.
     pub entries: &'a [AuditEntry],
+    /// What people may want to be told of it, [`Store::watched_changes`] among it; recorded in the same transaction. Nothing if
+    /// another process is to tell it.
+    pub news: &'a [News],
 }
 
 impl Store {
@@ -112,6 +121,24 @@ impl Store {
         self.end_run_where(run, ending, &alone, values).await
     }
 
+    /// Whether another process than `instance` orchestrates `run`: it was heard of not long ago.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn is_orchestrated(&self, run: RunId, instance: &str) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT 1 AS found FROM orchestrators WHERE run_id = $1 AND instance <> $2 AND state = 'running' \
+             AND heartbeat_at > {}",
+            self.dialect.now_plus("$3"),
+        );
+        let values = [
+            run.into(),
+            instance.into(),
+            (-microseconds(ORCHESTRATOR_TERM)).into(),
+        ];
+        Ok(!self.rows(self.dialect.statement(sql, values)).await?.is_empty())
+    }
+
     /// Puts a summary in the place of the one that `run` has ended with: one that was written later and knows how all its
     /// runners ended. A run that is under way again is left alone.
     ///
@@ -158,6 +185,10 @@ impl Store {
         }
         let entries: Vec<&AuditEntry> = ending.entries.iter().collect();
         insert_audit(&transaction, dialect, ending.origin, &entries).await?;
+        insert_news(&transaction, dialect, ending.news).await?;
+        if !ending.news.is_empty() {
+            note_watched(&transaction, dialect, run).await?;
+        }
         transaction.commit().await?;
         Ok(true)
     }

@@ -142,6 +142,18 @@ const PARTS: [Part; 12] = [
     Part::Certificates,
 ];
 
+/// What watches look through: a certificate that is new shows in the population of its card.
+const PARTS_WATCHED: [Part; 8] = [
+    Part::New(Subject::Set),
+    Part::New(Subject::Card),
+    Part::Presence,
+    Part::Renamed(Subject::Set),
+    Part::Renamed(Subject::Card),
+    Part::Population(Subject::Set),
+    Part::Population(Subject::Card),
+    Part::Certificates,
+];
+
 #[derive(Debug, Clone, Copy)]
 enum Part {
     New(Subject),
@@ -156,6 +168,7 @@ enum Part {
 #[derive(Debug)]
 pub struct DiffWalk {
     span: Span,
+    parts: &'static [Part],
     part: usize,
     /// Time and id of the last row of the part that was looked at.
     after: (i64, i64),
@@ -165,8 +178,18 @@ impl DiffWalk {
     /// From the first difference of `span` on.
     #[must_use]
     pub fn new(span: Span) -> DiffWalk {
+        DiffWalk::through(&PARTS, span)
+    }
+
+    /// The same, of what watches are about.
+    pub(crate) fn of_watches(span: Span) -> DiffWalk {
+        DiffWalk::through(&PARTS_WATCHED, span)
+    }
+
+    fn through(parts: &'static [Part], span: Span) -> DiffWalk {
         DiffWalk {
             span,
+            parts,
             part: 0,
             after: (span.from_us, i64::MAX),
         }
@@ -197,7 +220,7 @@ impl Store {
         walk: &mut DiffWalk,
         limit: u32,
     ) -> Result<Option<Vec<Change>>, StoreError> {
-        let Some(part) = PARTS.get(walk.part) else {
+        let Some(part) = walk.parts.get(walk.part) else {
             return Ok(None);
         };
         let (after_us, after_id) = walk.after;
@@ -214,7 +237,7 @@ impl Store {
         if rows.len() < limit as usize {
             *walk = DiffWalk {
                 part: walk.part + 1,
-                ..DiffWalk::new(walk.span)
+                ..DiffWalk::through(walk.parts, walk.span)
             };
         } else if let Some(last) = rows.last() {
             walk.after = (last.try_get("", "at_us")?, last.try_get("", "id")?);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
+use tagpipe_core::news::{News, NewsKind, NewsLevel};
 
 use crate::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin, insert_audit};
 use crate::connect::Store;
@@ -18,6 +19,7 @@ use crate::contract::RunId;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::frontier::microseconds;
+use crate::news::insert_news;
 use crate::runs::RunSeeding;
 use crate::schedules::Overlap;
 use crate::steering::Steering;
@@ -240,6 +242,10 @@ impl Store {
                 _ => format!("{} orders a run", order.ordered_by),
             };
             note(&transaction, dialect, None, id, what).await?;
+            if state == OrderState::Skipped {
+                let missed = schedule_missed(&order.schedule_name, reason);
+                insert_news(&transaction, dialect, &[missed]).await?;
+            }
         }
         transaction.commit().await?;
         Ok(id)
@@ -365,6 +371,9 @@ impl Store {
                 ),
             };
             note(&transaction, dialect, order.run, order.id, what).await?;
+            if let Some(news) = news_of(order, state, reason) {
+                insert_news(&transaction, dialect, &[news]).await?;
+            }
         }
         transaction.commit().await?;
         Ok(left)
@@ -484,6 +493,31 @@ async fn note(
         runner_id: "service",
     };
     insert_audit(transaction, dialect, origin, &[&entry]).await
+}
+
+/// What people may want to be told of an order that is over. A run that came to its end tells of itself.
+fn news_of(order: &RunOrder, state: OrderState, reason: &str) -> Option<News> {
+    match state {
+        OrderState::Skipped if !order.schedule.is_empty() => Some(schedule_missed(&order.schedule, reason)),
+        OrderState::Failed => {
+            let title = format!("The order of {} could not be carried out", order.ordered_by);
+            let news = News::new(NewsKind::RunFailed, NewsLevel::Error, &title)
+                .with_text(reason)
+                .with_fact("Order", &order.id.to_string());
+            Some(match order.run {
+                Some(run) => news.about_run(run),
+                None => news,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn schedule_missed(schedule: &str, reason: &str) -> News {
+    let title = format!("Schedule {schedule}: a planned time passed without a run");
+    News::new(NewsKind::ScheduleMissed, NewsLevel::Warning, &title)
+        .with_text(reason)
+        .with_fact("Schedule", schedule)
 }
 
 fn order_of(row: &QueryResult) -> Result<RunOrder, StoreError> {

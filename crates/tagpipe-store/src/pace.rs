@@ -182,6 +182,8 @@ impl Store {
         );
         let sql = format!(
             "UPDATE pace SET extra_us = {grown}, \
+                 closed_since_us = CASE WHEN closed_since_us > 0 AND (extra_us > 0 OR blocked_until_us > {now}) \
+                     THEN closed_since_us ELSE {now} END, \
                  next_slot_us = {greatest}(next_slot_us, {now} + {grown}), \
                  blocked_until_us = {greatest}(blocked_until_us, {now} + CAST($4 AS bigint)), \
                  refusals_in_row = {greatest}(1, refusals_in_row + CASE WHEN {is_first} THEN 1 ELSE 0 END), \
@@ -221,6 +223,7 @@ impl Store {
         );
         let sql = format!(
             "UPDATE pace SET extra_us = {eased}, refusals_in_row = 0, \
+                 closed_since_us = CASE WHEN {eased} = 0 AND blocked_until_us <= {now} THEN 0 ELSE closed_since_us END, \
                  reason = CASE WHEN {eased} = 0 THEN '' ELSE reason END \
              WHERE site = $4 RETURNING {BRAKE_COLUMNS}, {now} AS now_us",
             now = dialect.now_us(),

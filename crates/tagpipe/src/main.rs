@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod exit;
 mod logging;
+mod notifying;
 mod output;
 mod report;
 mod settings;
@@ -50,6 +51,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(arguments) => commands::serve::serve(&global, &arguments).await,
         Command::Schedule(command) => commands::schedule::schedule(&global, &command).await,
         Command::Token(command) => commands::token::token(&global, &command).await,
+        Command::Notify(command) => commands::notify::notify(&global, &command).await,
         Command::Status(arguments) => commands::status::status(&global, &arguments).await,
         Command::Plan(arguments) => commands::plan::plan(&global, &arguments).await,
         Command::Runs(arguments) => commands::runs::runs(&global, &arguments).await,

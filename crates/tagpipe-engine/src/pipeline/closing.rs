@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tagpipe_core::lifecycle::RunState;
 use tagpipe_core::model::PageKind;
+use tagpipe_core::news::News;
 use tagpipe_core::outcome::Cause;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::contract::{FrontierCounts, RunId};
@@ -12,11 +13,15 @@ use tokio::time::{Instant, timeout};
 
 use super::{Part, Pipeline, Start};
 use crate::error::RunError;
+use crate::news::news_of_end;
 use crate::runner::{Halt, level_without_layout};
 use crate::summary::{OwnPart, Retries, RunEnd, Summary, level_summaries, runner_summaries};
 
 /// Lines of each list in the summary.
 const LISTED_MAX: u32 = 10;
+
+/// How long news is kept.
+const KEEP_NEWS: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long a stop at once waits for the leases to be given back.
 const ABORT_PATIENCE: Duration = Duration::from_secs(1);
@@ -44,11 +49,13 @@ impl Pipeline {
         entries.push(ended_entry(&summary));
         let entries = self.audited(entries);
         let stored = serde_json::to_value(&summary).expect("own types serialise");
+        let news = self.news_of_end(&summary, None).await?;
         let ending = RunEnding {
             state: summary.end.run_state(),
             summary: &stored,
             origin: self.origin(run),
             entries: &entries,
+            news: &news,
         };
         let closed = self
             .patiently("write the end of the run", || {
@@ -58,8 +65,15 @@ impl Pipeline {
         if !closed && !self.was_closed_as(run, &stored).await? {
             return Ok(None);
         }
-        self.store.prune_audit(self.settings.audit_retention).await?;
+        self.prune().await?;
         Ok(Some(summary))
+    }
+
+    /// Removes what is kept no longer.
+    async fn prune(&self) -> Result<(), RunError> {
+        self.store.prune_audit(self.settings.audit_retention).await?;
+        self.store.prune_news(KEEP_NEWS).await?;
+        Ok(())
     }
 
     /// Whether the run was ended with this very summary: by an earlier call whose answer got lost.
@@ -89,8 +103,12 @@ impl Pipeline {
         };
         self.end_own_part(part, &end.to_string()).await?;
         let summary = self.own_summary(part, end).await?;
-        if self.end_unfinished(instance, &summary).await? {
-            self.store.prune_audit(self.settings.audit_retention).await?;
+        let failure = match &halt {
+            Halt::NoFetcher(reason) => Some(reason.as_str()),
+            _ => None,
+        };
+        if self.end_unfinished(instance, &summary, failure).await? {
+            self.prune().await?;
         } else {
             let message = format!("runner ended: {}", summary.end);
             let context = serde_json::to_value(&summary).expect("own types serialise");
@@ -103,23 +121,46 @@ impl Pipeline {
         }
     }
 
-    /// Writes the end of an unfinished run, as `instance` sees it. `false` when somebody else works on it: then nothing is
-    /// written.
-    pub(crate) async fn end_unfinished(&self, instance: &str, summary: &Summary) -> Result<bool, RunError> {
+    /// Writes the end of an unfinished run, as `instance` sees it; `failure` is why its process could not go on. `false` when
+    /// somebody else works on it: then nothing is written.
+    pub(crate) async fn end_unfinished(
+        &self,
+        instance: &str,
+        summary: &Summary,
+        failure: Option<&str>,
+    ) -> Result<bool, RunError> {
         let run = summary.run_id;
         let stored = serde_json::to_value(summary).expect("own types serialise");
         let entries = self.audited(vec![ended_entry(summary)]);
+        // An orchestrator that is at work knows better how its run ended, and tells it.
+        let news = match self.store.is_orchestrated(run, instance).await? {
+            true => Vec::new(),
+            false => self.news_of_end(summary, failure).await?,
+        };
         let ending = RunEnding {
             state: RunState::Interrupted,
             summary: &stored,
             origin: self.origin(run),
             entries: &entries,
+            news: &news,
         };
         let term = self.settings.lease_term;
         self.patiently("write the end of the run", || {
             self.store.leave_run(run, instance, term, &ending)
         })
         .await
+    }
+
+    /// What is told of the end, and of what the run has changed that somebody watches.
+    async fn news_of_end(&self, summary: &Summary, failure: Option<&str>) -> Result<Vec<News>, RunError> {
+        let mut news = news_of_end(summary, failure);
+        let watched = self
+            .patiently("look at what is watched", || {
+                self.store.watched_changes(summary.run_id)
+            })
+            .await?;
+        news.extend(watched);
+        Ok(news)
     }
 
     /// Leaves a run that another runner has closed.

@@ -579,6 +579,8 @@ impl Pipeline {
         let heart = Heart {
             store: self.store.clone(),
             run,
+            site: self.site().origin,
+            limits: self.settings.news,
             instance: identity.instance.clone(),
             term: self.settings.lease_term,
             activity: Arc::clone(&activity),

@@ -72,6 +72,11 @@ const MIGRATIONS: &[SqlMigration] = &[
         down: include_str!("m0010_search_down.sql"),
     },
     SqlMigration {
+        name: "m0011_outbox",
+        up: include_str!("m0011_outbox.sql"),
+        down: include_str!("m0011_outbox_down.sql"),
+    },
+    SqlMigration {
         name: "m0012_jobs",
         up: include_str!("m0012_jobs.sql"),
         down: include_str!("m0012_jobs_down.sql"),

@@ -61,6 +61,7 @@ async fn read_all(crawl: &Crawl) {
             runner_id: "runner_1",
         },
         entries: &[],
+        news: &[],
     };
     let me = &crawl.me.instance;
     assert!(crawl.store.close_run(crawl.run, me, &ending).await.unwrap());

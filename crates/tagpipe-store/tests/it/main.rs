@@ -23,6 +23,7 @@ mod history;
 mod jobs;
 mod many_runners;
 mod migrations;
+mod news;
 mod pace;
 mod reading_order;
 mod reconcile;

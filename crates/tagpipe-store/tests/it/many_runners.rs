@@ -50,6 +50,7 @@ async fn end(crawl: &Crawl, instance: &str, state: RunState) -> bool {
             runner_id: "runner_1",
         },
         entries: &entries,
+        news: &[],
     };
     let store = &crawl.store;
     match state {

@@ -11,6 +11,7 @@ mod backup;
 mod demo;
 mod export;
 mod inspect;
+mod notify;
 mod orchestrate;
 mod run;
 mod serve;
@@ -22,6 +23,7 @@ pub(crate) use inspect::{
     AuditArguments, CheckArguments, DiffArguments, DiffFormat, RetryArguments, RunsArguments, ShowArguments,
     StatusArguments,
 };
+pub(crate) use notify::{NotifyCommand, WatchCommand, WatchedChoice};
 pub(crate) use orchestrate::OrchestrateArguments;
 pub(crate) use run::{
     CrawlArguments, DoctorArguments, PlanArguments, ProbeArguments, ReparseArguments, RunArguments,
@@ -139,6 +141,9 @@ pub(crate) enum Command {
     /// Look after the tokens of API and dashboard
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Tell people what happens: by mail, Slack, webhook or ntfy
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Show what is going on: runs, runners, pages, pace and brake
     Status(StatusArguments),
     /// Show what a run would read and leave out, without a request

@@ -15,6 +15,7 @@ use super::reading::{Ended, execute};
 use crate::cli::{DemoArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
+use crate::notifying::Receivers;
 use crate::output::say;
 use crate::report::{Display, grouped, print_summary};
 use crate::settings::{Merged, database_url, log_format, log_level};
@@ -86,7 +87,7 @@ async fn read_site(
     config.fetch = fetch;
     config.run.delay = std::time::Duration::ZERO;
     config.run.concurrency = 4;
-    execute(config, Start::New, display).await
+    execute(config, Start::New, display, Receivers::default()).await
 }
 
 /// The real case: pages that a script paints. Needs Chromium, and says so if there is none.

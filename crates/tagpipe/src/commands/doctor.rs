@@ -13,6 +13,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::profile::WaitRules;
 use tagpipe_engine::{Config, USER_AGENT, is_stand_in};
 use tagpipe_fetch::{BrowserFetcher, BrowserSettings, Fetcher, Robots, find_chromium};
+use tagpipe_sinks::notify::notifier;
 use tagpipe_store::contract::SlotRequest;
 use tagpipe_store::{DatabaseUrl, Store, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,7 @@ use url::Url;
 
 use crate::cli::{DoctorArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
+use crate::notifying::Receivers;
 use crate::output::{duration, harmless, print, print_json};
 use crate::settings::{Merged, database_url, run_config, runners_settings, time_zone};
 
@@ -133,6 +135,7 @@ async fn examine(merged: &Merged, offline: bool, want_free: u64) -> Result<(bool
     findings.push(check_pace(&config, store.as_ref()).await);
     findings.push(check_clock(store.as_ref()).await);
     findings.push(check_time_zone(merged));
+    findings.extend(check_channels(merged));
     if let Some(store) = store {
         store.close().await;
     }
@@ -575,6 +578,30 @@ fn clock_finding(here: Duration, database_us: Option<i64>) -> Finding {
         );
     }
     Finding::ok(check, "this machine and the database agree")
+}
+
+/// Whether each channel can be sent to by its settings; nothing is sent. `None` if there is none.
+fn check_channels(merged: &Merged) -> Option<Finding> {
+    const CHECK: &str = "notifications";
+    let receivers = Receivers::of(merged)
+        .ok()
+        .filter(|receivers| !receivers.is_empty())?;
+    let wrong: Vec<String> = receivers
+        .channels()
+        .iter()
+        .filter_map(|channel| Some(format!("{}: {}", channel.name, notifier(&channel.way).err()?)))
+        .collect();
+    if !wrong.is_empty() {
+        let remedy = "correct the channel's settings; `tagpipe notify test` sends it a message";
+        return Some(Finding::new(CHECK, Severity::Warning, wrong.join("; "), remedy));
+    }
+    let names: Vec<String> = receivers
+        .channels()
+        .iter()
+        .map(|channel| format!("{} ({})", channel.name, channel.way.kind()))
+        .collect();
+    let found = format!("{}; not asked, `tagpipe notify test` does", names.join(", "));
+    Some(Finding::ok(CHECK, found))
 }
 
 fn check_time_zone(merged: &Merged) -> Finding {

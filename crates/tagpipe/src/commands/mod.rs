@@ -13,6 +13,7 @@ pub(crate) mod export;
 mod launching;
 mod looking;
 pub(crate) mod manual;
+pub(crate) mod notify;
 pub(crate) mod orchestrate;
 pub(crate) mod plan;
 pub(crate) mod probe;
@@ -29,3 +30,5 @@ pub(crate) mod show;
 mod signals;
 pub(crate) mod status;
 pub(crate) mod token;
+
+pub(crate) use signals::wait_for_signal;

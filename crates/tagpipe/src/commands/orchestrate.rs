@@ -9,6 +9,7 @@ use tagpipe_store::DatabaseUrl;
 use super::reading::{Ended, Reading, execute, new_or_resumed, until_stopped, warn_of_pace};
 use crate::cli::{GlobalArguments, OrchestrateArguments};
 use crate::exit::{Exit, Failure};
+use crate::notifying::{BesideRun, Receivers};
 use crate::report::Display;
 use crate::settings::{HANDED_DOWN, Merged, RunnersSettings, runners_settings};
 
@@ -22,12 +23,21 @@ pub(crate) async fn orchestrate(
     let reading = Reading::prepare(global, arguments.given(), &arguments.crawl, start, name).await?;
     let runners = runners_settings(&reading.merged)?;
     let database = reading.config.database.clone();
+    let receivers = reading.receivers()?;
     let ended = if reading.config.dry_run {
         let config = alone(reading.config, runners.num_runners);
-        execute(config, start, &reading.display).await?
+        execute(config, start, &reading.display, receivers).await?
     } else {
         let program = Program::of(&runners, &reading.merged, global)?;
-        run_with(reading.config, &runners, program, start, &reading.display).await?
+        run_with(
+            reading.config,
+            &runners,
+            program,
+            start,
+            &reading.display,
+            receivers,
+        )
+        .await?
     };
     ended.tell(&database, global)
 }
@@ -48,6 +58,7 @@ async fn run_with(
     program: Program,
     start: Start,
     display: &Display,
+    receivers: Receivers,
 ) -> Result<Ended, Failure> {
     if config.database == DatabaseUrl::Memory {
         return Err(Failure::usage(
@@ -55,6 +66,7 @@ async fn run_with(
         ));
     }
     let (asked, advised) = (config.run.interval, config.profile.pace.clone());
+    let database = config.database.clone();
     let settings = OrchestratorSettings {
         num_runners: runners.num_runners,
         check_interval: runners.check_interval,
@@ -68,9 +80,11 @@ async fn run_with(
         orchestrator = orchestrator.with_log_lines(above_bars);
     }
     warn_of_pace(asked, &advised);
+    let telling = BesideRun::start(receivers, &database).await;
     let shown = display.watch_runners(orchestrator.picture());
     let ended = until_stopped(shown, async |shutdown| orchestrator.run(start, shutdown).await).await;
     orchestrator.close().await;
+    telling.finish().await;
     ended
 }
 

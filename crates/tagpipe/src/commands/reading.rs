@@ -11,6 +11,7 @@ use super::signals::{listen_for_signals, was_terminated};
 use crate::cli::{CrawlArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
+use crate::notifying::{BesideRun, Receivers};
 use crate::report::{Display, ShownProgress, print_summary};
 use crate::settings::{Given, Merged, database_patience, database_url, log_format, log_level, run_config};
 
@@ -19,6 +20,16 @@ pub(super) struct Reading {
     pub(super) merged: Merged,
     pub(super) config: Config,
     pub(super) display: Display,
+}
+
+impl Reading {
+    /// Whom this process tells what happens: nobody, where another process does.
+    pub(super) fn receivers(&self) -> Result<Receivers, Failure> {
+        match self.config.dry_run || self.merged.is_handed_down() {
+            true => Ok(Receivers::default()),
+            false => Receivers::of(&self.merged),
+        }
+    }
 }
 
 impl Reading {
@@ -74,9 +85,15 @@ impl Ended {
     }
 }
 
-/// Runs the pipeline with signals wired to it and progress shown.
-pub(super) async fn execute(config: Config, start: Start, display: &Display) -> Result<Ended, Failure> {
+/// Runs the pipeline with signals wired to it, progress shown, and `receivers` told what happens.
+pub(super) async fn execute(
+    config: Config,
+    start: Start,
+    display: &Display,
+    receivers: Receivers,
+) -> Result<Ended, Failure> {
     let (asked, advised) = (config.run.interval, config.profile.pace.clone());
+    let database = config.database.clone();
     let mut pipeline = Pipeline::open(config)
         .await
         .map_err(|error| Failure::of_going_on(error, start))?;
@@ -84,9 +101,11 @@ pub(super) async fn execute(config: Config, start: Start, display: &Display) -> 
     if !matches!(start, Start::Join(_)) {
         warn_of_pace(asked, &advised);
     }
+    let telling = BesideRun::start(receivers, &database).await;
     let shown = display.watch(pipeline.progress());
     let ended = until_stopped(shown, async |shutdown| pipeline.run(start, shutdown).await).await;
     pipeline.close().await;
+    telling.finish().await;
     ended
 }
 

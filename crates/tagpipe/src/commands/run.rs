@@ -12,7 +12,8 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
     let reading = Reading::prepare(global, arguments.given(), &arguments.crawl, start, None).await?;
     let database = reading.config.database.clone();
     let name = reading.config.run.runner_id.clone();
-    let ended = execute(reading.config, start, &reading.display).await;
+    let receivers = reading.receivers()?;
+    let ended = execute(reading.config, start, &reading.display, receivers).await;
     let ended = ended.map_err(|failure| match reading.merged.is_handed_down() {
         // It goes where the words of all runners go.
         true => failure.of_runner(&name),

@@ -15,6 +15,7 @@ use super::signals::{listen_for_signals, was_terminated};
 use crate::cli::{GlobalArguments, ServeArguments};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Logging};
+use crate::notifying::{Courier, Receivers};
 use crate::output::print_json;
 use crate::settings::{
     Merged, database_patience, database_url, log_format, log_level, run_config, schedule, time_zone,
@@ -35,6 +36,7 @@ pub(crate) async fn serve(global: &GlobalArguments, arguments: &ServeArguments) 
     let merged = Merged::load(global.config.as_deref(), &given)?;
     let config = run_config(&merged)?;
     let web = web_settings(&merged, &config)?;
+    let receivers = Receivers::of(&merged)?;
     let logging = Logging {
         level: log_level(&merged)?,
         format: log_format(&merged)?,
@@ -59,6 +61,12 @@ pub(crate) async fn serve(global: &GlobalArguments, arguments: &ServeArguments) 
     };
     keep_schedule_of_settings(&store, &merged).await?;
     let program = Program::new(merged)?;
+    let courier = Courier::new(store.clone(), receivers);
+    courier
+        .enter_channels()
+        .await
+        .map_err(|error| Failure::opening(&error))?;
+    let telling = courier.start();
     let service = Service::new(store.clone(), Arc::new(program));
     let app = App::new(Arc::clone(&service), &web);
     let working = tokio::spawn({
@@ -82,6 +90,7 @@ pub(crate) async fn serve(global: &GlobalArguments, arguments: &ServeArguments) 
         .await
         .map_err(|error| Failure::could_not_run(format!("the service failed: {error}")))?;
     signals.abort();
+    telling.finish().await;
     store.close().await;
     served.map_err(|error| match error {
         ServeError::NoToken(_) => Failure::usage(error.to_string()),

@@ -77,7 +77,7 @@ pub(super) fn note(exit: Exit) {
 }
 
 /// Waits for Ctrl-C or SIGTERM and tells the exit code it asks for.
-pub(super) async fn wait_for_signal() -> Exit {
+pub(crate) async fn wait_for_signal() -> Exit {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

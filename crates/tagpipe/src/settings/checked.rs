@@ -9,8 +9,8 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_engine::{
-    Budget, Config, FetchMode, Freshness, RunSettings, Timetable, Verification, generated_runner_id,
-    is_stand_in, stand_in_pace,
+    Budget, Config, FetchMode, Freshness, NewsLimits, RunSettings, Timetable, Verification,
+    generated_runner_id, is_stand_in, stand_in_pace,
 };
 use tagpipe_sinks::backup::{Identities, InvalidRetention, Recipients, Retention};
 use tagpipe_sinks::destination::Destination;
@@ -20,6 +20,7 @@ use tagpipe_store::contract::KeepDocuments;
 use tagpipe_web::{TlsFiles, WebSettings};
 use url::Url;
 
+use super::channels::channels;
 use super::sources::{Merged, Origin, Sourced};
 use crate::exit::Failure;
 
@@ -41,6 +42,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
     let profile = profile(merged)?;
     time_zone(merged)?;
     schedule(merged)?;
+    channels(merged)?;
     seconds(merged, "health_check_interval", 1.0..=86_400.0)?;
     let delay = seconds(merged, "delay", 0.0..=3600.0)?;
     let retry = RetryPolicy {
@@ -83,6 +85,10 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,
         database_patience: database_patience(merged)?,
         runner_id: runner_id(merged)?,
+        news: NewsLimits {
+            error_rate: fraction(merged, "notify_error_rate", 0.0..=1.0)?,
+            brake_closed: time(merged, "notify_brake_after")?,
+        },
     };
     Ok(Config {
         migrate: true,

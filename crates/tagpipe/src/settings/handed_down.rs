@@ -50,7 +50,7 @@ impl Merged {
         let mut handed_down =
             BTreeMap::from([("database_url", database_text(&database_url(self)?, folder)?)]);
         for (key, value) in self.set_anywhere() {
-            if NOT_HANDED_DOWN.contains(&key) || key == "database_url" {
+            if is_own(key) || key == "database_url" {
                 continue;
             }
             let text = if is_relative_path(key, &value.text) {
@@ -82,6 +82,13 @@ impl Merged {
         }
         Ok(())
     }
+}
+
+/// What a runner does not need: the orchestrator's own settings, and whom it tells what. When something is news is for the
+/// runners to know.
+fn is_own(key: &str) -> bool {
+    let is_limit = matches!(key, "notify_error_rate" | "notify_brake_after");
+    NOT_HANDED_DOWN.contains(&key) || (key.starts_with("notify_") && !is_limit)
 }
 
 /// A database's address with all that is needed to open it.

@@ -255,6 +255,121 @@ pub(crate) const KNOWN: &[Known] = &[
         Some("2048"),
         "MiB from 64 to 1048576; a runner that uses more is replaced",
     ),
+    known(
+        "notify_error_rate",
+        Some("PIPELINE_NOTIFY_ERROR_RATE"),
+        Some("0.2"),
+        "a share from 0 to 1: of the reads of a run, those that come to nothing",
+    ),
+    known(
+        "notify_brake_after",
+        Some("PIPELINE_NOTIFY_BRAKE_AFTER"),
+        Some("15m"),
+        "a time such as 90s or 15m for which the brake may be closed",
+    ),
+    known(
+        "notify_dashboard_url",
+        Some("PIPELINE_NOTIFY_DASHBOARD_URL"),
+        None,
+        "where people see the dashboard, such as https://tagpipe.example.com/: messages link to it",
+    ),
+    known(
+        "notify_events",
+        Some("PIPELINE_NOTIFY_EVENTS"),
+        Some("all"),
+        "`all` or a comma list of run_finished, run_failed, run_interrupted, error_rate, brake_closed, layout_changed, \
+         discrepancies, schedule_missed and watch_changed",
+    ),
+    known(
+        "notify_level",
+        Some("PIPELINE_NOTIFY_LEVEL"),
+        Some("info"),
+        "info, warning, error or critical",
+    ),
+    known(
+        "notify_quiet_hours",
+        Some("PIPELINE_NOTIFY_QUIET_HOURS"),
+        None,
+        "two times of the day in PIPELINE_TIMEZONE, e.g. 22:00-07:00",
+    ),
+    known(
+        "notify_digest",
+        Some("PIPELINE_NOTIFY_DIGEST"),
+        Some("1m"),
+        "a time such as 5m within which news is put into one message, or 0",
+    ),
+    known(
+        "notify_email_server",
+        Some("PIPELINE_NOTIFY_EMAIL_SERVER"),
+        None,
+        "a mail server such as smtp.example.com or smtp.example.com:587",
+    ),
+    known(
+        "notify_email_security",
+        Some("PIPELINE_NOTIFY_EMAIL_SECURITY"),
+        None,
+        "starttls, tls, or plain for a server that is to get everything unencrypted",
+    ),
+    known(
+        "notify_email_user",
+        Some("PIPELINE_NOTIFY_EMAIL_USER"),
+        None,
+        "a name, together with notify_email_password",
+    ),
+    known(
+        "notify_email_password",
+        Some("PIPELINE_NOTIFY_EMAIL_PASSWORD"),
+        None,
+        "a password, together with notify_email_user",
+    ),
+    known(
+        "notify_email_from",
+        Some("PIPELINE_NOTIFY_EMAIL_FROM"),
+        None,
+        "an address such as tagpipe@example.com",
+    ),
+    known(
+        "notify_email_to",
+        Some("PIPELINE_NOTIFY_EMAIL_TO"),
+        None,
+        "a comma list of addresses",
+    ),
+    known(
+        "notify_email_ca_file",
+        Some("PIPELINE_NOTIFY_EMAIL_CA_FILE"),
+        None,
+        "a PEM file with the certificates that the server's is signed by",
+    ),
+    known(
+        "notify_slack_url",
+        Some("PIPELINE_NOTIFY_SLACK_URL"),
+        None,
+        "the address of an incoming webhook of Slack",
+    ),
+    known(
+        "notify_webhook_url",
+        Some("PIPELINE_NOTIFY_WEBHOOK_URL"),
+        None,
+        "an http or https address",
+    ),
+    known(
+        "notify_webhook_secret",
+        Some("PIPELINE_NOTIFY_WEBHOOK_SECRET"),
+        None,
+        "at least 16 characters, or whsec_ and base64",
+    ),
+    known(
+        "notify_ntfy_url",
+        Some("PIPELINE_NOTIFY_NTFY_URL"),
+        None,
+        "the address of a topic, such as https://ntfy.sh/my-topic",
+    ),
+    known(
+        "notify_ntfy_token",
+        Some("PIPELINE_NOTIFY_NTFY_TOKEN"),
+        None,
+        "an access token",
+    ),
 ];
 
 /// The setting with this key.
@@ -272,7 +387,7 @@ pub(crate) fn nearest_variable(wrong: &str) -> Option<&'static str> {
     nearest_of(wrong, KNOWN.iter().filter_map(|known| known.variable))
 }
 
-fn nearest_of(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest_of(wrong: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     names
         .map(|name| (distance(wrong, name), name))
         .min()

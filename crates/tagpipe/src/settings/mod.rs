@@ -3,12 +3,14 @@
 //!
 //! A runner that an orchestrator started has two sources: what the orchestrator hands down, and its flags.
 
+mod channels;
 mod checked;
 mod dot_env;
 mod handed_down;
 mod known;
 mod sources;
 
+pub(crate) use channels::{channels, dashboard_url};
 pub(crate) use checked::{
     BackupSettings, LogFormat, RunnersSettings, backup_recipients, backup_settings, database_patience,
     database_url, log_format, log_level, parse_time, run_config, runners_settings, schedule, time_zone,

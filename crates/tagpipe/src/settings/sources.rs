@@ -8,6 +8,7 @@ use serde::Serialize;
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::contract::RunId;
 
+use super::channels::RawChannel;
 use super::dot_env;
 use super::handed_down::HANDED_DOWN;
 use super::known::{self, KNOWN};
@@ -60,6 +61,8 @@ pub(crate) struct Merged {
     values: BTreeMap<&'static str, Sourced>,
     /// `POSTGRES_*`, which together make a database URL.
     postgres: BTreeMap<String, Sourced>,
+    /// Channels of the file.
+    channels: Vec<RawChannel>,
     /// What looks like a mistake and is none for certain.
     notes: Vec<String>,
 }
@@ -78,6 +81,9 @@ pub(crate) struct Shown {
     /// Its environment variable, if it has one.
     pub(crate) variable: Option<&'static str>,
 }
+
+/// The table of the file that says whom to tell what.
+const NOTIFY: &str = "notify";
 
 /// Parts of `POSTGRES_*` that make the database URL; those of the server's own image mean nothing here.
 const POSTGRES_PARTS: [&str; 9] = [
@@ -203,6 +209,10 @@ impl Merged {
             Failure::usage(format!("{}: {}", path.display(), error.to_string().trim_end()))
         })?;
         for (key, value) in table {
+            if let (NOTIFY, toml::Value::Table(table)) = (key.as_str(), &value) {
+                self.add_notify_table(path, table)?;
+                continue;
+            }
             let Some(known) = known::by_key(&key) else {
                 let hint = known::nearest(&key)
                     .map(|near| format!("; did you mean `{near}`?"))
@@ -222,6 +232,41 @@ impl Merged {
             self.set(known.key, &text, Origin::File(path.to_owned(), key));
         }
         Ok(())
+    }
+
+    /// `[notify]`: settings without the `notify_` that they begin with elsewhere, and channels.
+    fn add_notify_table(&mut self, path: &Path, table: &toml::Table) -> Result<(), Failure> {
+        for (key, value) in table {
+            if key == "channels" {
+                self.channels = RawChannel::of_file(path, value)?;
+                continue;
+            }
+            let Some(known) = known::by_key(&format!("{NOTIFY}_{key}")) else {
+                let names = KNOWN.iter().filter_map(|known| known.key.strip_prefix("notify_"));
+                let hint = known::nearest_of(key, names.chain(["channels"]))
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                return Err(Failure::usage(format!(
+                    "{}: `{NOTIFY}.{key}` is not a setting{hint}",
+                    path.display()
+                )));
+            };
+            let text = value_text(value).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{}: `{NOTIFY}.{key}` takes {}",
+                    path.display(),
+                    known.takes
+                ))
+            })?;
+            let origin = Origin::File(path.to_owned(), format!("{NOTIFY}.{key}"));
+            self.set(known.key, &text, origin);
+        }
+        Ok(())
+    }
+
+    /// The channels of the file.
+    pub(super) fn raw_channels(&self) -> &[RawChannel] {
+        &self.channels
     }
 
     fn add_dot_env(&mut self) -> Result<(), Failure> {
@@ -327,7 +372,8 @@ impl Merged {
                 variable: None,
             })
         });
-        of_known.chain(of_postgres).collect()
+        let of_channels = self.channels.iter().flat_map(RawChannel::shown);
+        of_known.chain(of_postgres).chain(of_channels).collect()
     }
 }
 
@@ -342,6 +388,13 @@ fn is_variable(name: &str) -> bool {
 fn masked(key: &str, text: &str) -> String {
     match key {
         "PASSWORD" | "api_token" | "backup_passphrase" => "***".to_owned(),
+        // Who knows one of these addresses may write there.
+        "notify_email_password"
+        | "notify_slack_url"
+        | "notify_webhook_url"
+        | "notify_webhook_secret"
+        | "notify_ntfy_url"
+        | "notify_ntfy_token" => "***".to_owned(),
         // What is no address is not shown at all: a password may stand anywhere in it.
         "database_url" => text
             .parse::<DatabaseUrl>()
@@ -359,7 +412,7 @@ fn masked(key: &str, text: &str) -> String {
 }
 
 /// A TOML value as the text a flag would have: lists become comma lists.
-fn value_text(value: &toml::Value) -> Option<String> {
+pub(super) fn value_text(value: &toml::Value) -> Option<String> {
     Some(match value {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),

@@ -12,7 +12,7 @@ use crate::harness::{Engine, PATIENCE, Rig, Running, unhurried};
 
 /// A service of the rig's site, and how it is asked.
 pub(crate) struct Served {
-    running: Running,
+    pub(crate) running: Running,
     pub(crate) address: String,
     client: Client,
     token: Option<String>,

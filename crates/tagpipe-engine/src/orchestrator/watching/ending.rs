@@ -128,7 +128,12 @@ impl Watching<'_> {
             .pipeline
             .patiently("take the run up again", || self.store.set_running(self.run))
             .await?;
-        if !self.of.pipeline.end_unfinished(&self.instance, summary).await? {
+        if !self
+            .of
+            .pipeline
+            .end_unfinished(&self.instance, summary, None)
+            .await?
+        {
             tracing::warn!(run = self.run, "other runners go on with the run");
         }
         Ok(())

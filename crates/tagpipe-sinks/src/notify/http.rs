@@ -1,0 +1,187 @@
+//! One POST and what its answer means, for all ways that go over HTTP.
+//!
+//! No redirect is followed: a message that was meant for one host is not carried to another. Addresses may be secrets, so they are
+//! in no words.
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use tagpipe_core::news::cut;
+use url::Url;
+
+use super::{NotifyError, Outcome, Secret};
+
+/// For one connection to be made, and for the whole answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Of an answer, in bytes: enough to say why a message was refused.
+const ANSWER_MAX: usize = 600;
+
+/// Posts JSON to addresses.
+pub(super) struct Poster {
+    client: Client,
+}
+
+impl Poster {
+    pub(super) fn new() -> Result<Poster, NotifyError> {
+        // Fails only when the process has a provider already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("tagpipe/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .build()
+            .map_err(|error| NotifyError(format!("HTTP cannot be used: {}", words(&error))))?;
+        Ok(Poster { client })
+    }
+
+    pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Outcome {
+        let request = self
+            .client
+            .post(url.clone())
+            .headers(headers)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        match request.send().await {
+            Ok(response) => outcome_of(response).await,
+            Err(error) => Outcome::Retry {
+                after: None,
+                why: words(&error.without_url()),
+            },
+        }
+    }
+}
+
+/// Reads the address of a way: `http` or `https`, with a host.
+pub(super) fn address(text: &Secret, what: &str) -> Result<Url, NotifyError> {
+    let wrong = || {
+        NotifyError(format!(
+            "the address of {what} is none; it takes http:// or https://"
+        ))
+    };
+    let url = Url::parse(text.reveal()).map_err(|_| wrong())?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err(wrong()),
+    }
+}
+
+/// A header that is not shown where headers are.
+pub(super) fn secret_header(name: HeaderName, text: &str) -> Result<(HeaderName, HeaderValue), NotifyError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        NotifyError(format!(
+            "what is sent as `{name}` has characters that no header takes"
+        ))
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+async fn outcome_of(response: Response) -> Outcome {
+    let status = response.status();
+    if status.is_success() {
+        return Outcome::Delivered;
+    }
+    let after = retry_after(response.headers(), Timestamp::now());
+    let why = match status.is_redirection() {
+        true => format!("HTTP status {status}: it is not followed; give the address that it leads to"),
+        false => format!("HTTP status {status}{}", excerpt(response).await),
+    };
+    let may_be_taken_later = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+        );
+    match may_be_taken_later {
+        true => Outcome::Retry { after, why },
+        false => Outcome::Permanent { why },
+    }
+}
+
+/// `Retry-After` in seconds or as a date.
+/// <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Duration::try_from(date.timestamp().duration_since(now)).unwrap_or_default())
+}
+
+/// The beginning of an answer's body, fit to be shown.
+async fn excerpt(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read adds nothing to the status.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= ANSWER_MAX {
+            bytes.truncate(ANSWER_MAX);
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    match shown(&text).as_str() {
+        "" => String::new(),
+        text => format!(": {text}"),
+    }
+}
+
+/// A stranger's text as one short line.
+pub(super) fn shown(text: &str) -> String {
+    let line: String = text
+        .split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    cut(&line, 200)
+}
+
+/// The last cause of an error, which says most.
+pub(super) fn words(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    shown(&cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now: Timestamp = "2026-11-30T08:00:00Z".parse().expect("a time");
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Mon, 30 Nov 2026 08:01:30 GMT", Some(90)),
+            ("Mon, 30 Nov 2026 07:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            assert_eq!(
+                retry_after(&headers, now),
+                expected.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_are_http_and_are_not_repeated() {
+        for text in ["", "ftp://example.com/hunter2", "hunter2", "https://"] {
+            let refused = address(&Secret::new(text), "the webhook").expect_err(text);
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
+        assert!(address(&Secret::new("https://example.com/x"), "the webhook").is_ok());
+    }
+}

@@ -1,0 +1,330 @@
+//! `tagpipe notify`: who is told what happens, and what became of it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use tagpipe_core::model::PageKind;
+use tagpipe_core::news::{Fact, NewsKind, NewsLevel};
+use tagpipe_core::watch::{Watch, Watched};
+use tagpipe_sinks::notify::{Channel, Item, Message, Outcome, notifier};
+use tagpipe_store::{NewsWithDeliveries, StoreError};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::looking;
+use crate::cli::{GlobalArguments, NotifyCommand, WatchCommand, WatchedChoice};
+use crate::exit::{Exit, Failure};
+use crate::notifying::{Courier, Look, Looked, Receivers, TERM};
+use crate::output::{Align, Table, harmless, print, print_json, width};
+use crate::settings::{Merged, run_config};
+
+/// How often a channel that another process sends to is looked at again.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Does what is asked of the notifications.
+pub(crate) async fn notify(global: &GlobalArguments, command: &NotifyCommand) -> Result<Exit, Failure> {
+    match command {
+        NotifyCommand::Test { channel } => test(global, channel.as_deref()).await,
+        NotifyCommand::List { limit } => list(global, *limit).await,
+        NotifyCommand::Send { again } => send(global, *again).await,
+        NotifyCommand::Watch(WatchCommand::Add { subject, which }) => watch(global, *subject, which).await,
+        NotifyCommand::Watch(WatchCommand::List) => list_watches(global).await,
+        NotifyCommand::Watch(WatchCommand::Remove { id }) => remove_watch(global, *id).await,
+    }
+}
+
+/// What a channel said to a test.
+#[derive(Serialize)]
+struct Answer<'a> {
+    channel: &'a str,
+    kind: &'static str,
+    delivered: bool,
+    answer: String,
+}
+
+async fn test(global: &GlobalArguments, wanted: Option<&str>) -> Result<Exit, Failure> {
+    let merged = load(global)?;
+    let receivers = receivers(&merged)?;
+    let mut answers = Vec::new();
+    for channel in receivers.channels() {
+        if wanted.is_none_or(|wanted| wanted == channel.name) {
+            answers.push(ask(channel).await);
+        }
+    }
+    if let (true, Some(wanted)) = (answers.is_empty(), wanted) {
+        let names: Vec<&str> = receivers.channels().iter().map(|one| one.name.as_str()).collect();
+        return Err(Failure::usage(format!(
+            "there is no channel `{wanted}`; there are {}",
+            names.join(", ")
+        )));
+    }
+    if global.json {
+        print_json(&answers)?;
+    } else {
+        for answer in &answers {
+            print(&format!(
+                "{} ({}): {}\n",
+                answer.channel,
+                answer.kind,
+                harmless(&answer.answer)
+            ))?;
+        }
+    }
+    Ok(match answers.iter().all(|answer| answer.delivered) {
+        true => Exit::Done,
+        false => Exit::CouldNotRun,
+    })
+}
+
+async fn ask(channel: &Channel) -> Answer<'_> {
+    let answer = match notifier(&channel.way) {
+        Err(error) => Err(error.to_string()),
+        Ok(notifier) => match notifier.send(&test_message()).await {
+            Outcome::Delivered => Ok(()),
+            Outcome::Permanent { why } | Outcome::Retry { why, .. } => Err(why),
+        },
+    };
+    Answer {
+        channel: &channel.name,
+        kind: channel.way.kind(),
+        delivered: answer.is_ok(),
+        answer: answer.map_or_else(|why| format!("not delivered: {why}"), |()| "delivered".to_owned()),
+    }
+}
+
+/// Looks as news does, and says that it is none.
+fn test_message() -> Message {
+    let level = NewsLevel::Info;
+    Message {
+        id: Uuid::now_v7().to_string(),
+        counts: vec![(NewsKind::RunFinished, level, 1)],
+        items: vec![Item {
+            id: 0,
+            at: Timestamp::now().to_string(),
+            kind: NewsKind::RunFinished,
+            level,
+            title: "This is a test of tagpipe's notifications".to_owned(),
+            text: "Nothing has happened: `tagpipe notify test` sent this.".to_owned(),
+            facts: vec![Fact {
+                name: "Sent by".to_owned(),
+                value: format!("tagpipe {}", env!("CARGO_PKG_VERSION")),
+            }],
+            run: None,
+            link: None,
+        }],
+    }
+}
+
+async fn list(global: &GlobalArguments, limit: u32) -> Result<Exit, Failure> {
+    let store = looking::open(global).await?;
+    let news = store.newest_news(limit).await;
+    store.close().await;
+    let news = news.map_err(|error| Failure::reading(&error))?;
+    if global.json {
+        print_json(&news)?;
+    } else if news.is_empty() {
+        print("no news yet\n")?;
+    } else {
+        print(&in_words(&news))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn in_words(news: &[NewsWithDeliveries]) -> String {
+    let mut table = Table::new(&[
+        ("id", Align::Right),
+        ("time", Align::Left),
+        ("level", Align::Left),
+        ("news", Align::Left),
+        ("told", Align::Left),
+    ]);
+    for one in news {
+        let told: Vec<String> = one
+            .deliveries
+            .iter()
+            .map(
+                |delivery| match (delivery.state.as_str(), delivery.last_error.as_str()) {
+                    ("open", why) if !why.is_empty() => {
+                        format!(
+                            "{}: tried {} times, {}",
+                            delivery.channel,
+                            delivery.attempts,
+                            harmless(why)
+                        )
+                    }
+                    ("failed", why) => format!("{}: given up, {}", delivery.channel, harmless(why)),
+                    ("left_out", _) => format!("{}: not wanted", delivery.channel),
+                    (state, _) => format!("{}: {state}", delivery.channel),
+                },
+            )
+            .collect();
+        table.row(&[
+            one.news.id.to_string(),
+            one.news.created_at.clone(),
+            one.news.level.to_string(),
+            harmless(&one.news.title),
+            match told.is_empty() {
+                true => "nobody yet".to_owned(),
+                false => told.join("; "),
+            },
+        ]);
+    }
+    table.render(width())
+}
+
+async fn send(global: &GlobalArguments, again: bool) -> Result<Exit, Failure> {
+    let merged = load(global)?;
+    let receivers = receivers(&merged)?;
+    let store = looking::open_to_write(global).await?;
+    let courier = Courier::new(store.clone(), receivers);
+    let sent = send_with(&courier, &store, again).await;
+    store.close().await;
+    let looked = sent.map_err(|error| Failure::reading(&error))?;
+    let Looked {
+        sent,
+        put_off,
+        given_up,
+        waiting,
+        busy,
+    } = looked;
+    if global.json {
+        print_json(&json!({
+            "sent": sent, "put_off": put_off, "given_up": given_up, "waiting": waiting, "busy_channels": busy,
+        }))?;
+    } else if !global.quiet {
+        print(&format!(
+            "messages sent: {sent}, put off: {put_off}, given up: {given_up}; news waiting: {waiting}\n"
+        ))?;
+    }
+    Ok(match put_off + given_up + busy {
+        0 => Exit::Done,
+        _ => Exit::CouldNotRun,
+    })
+}
+
+/// Waits for channels that another process is sending to, for as long as that may take if it has died.
+async fn send_with(
+    courier: &Courier,
+    store: &tagpipe_store::Store,
+    again: bool,
+) -> Result<Looked, StoreError> {
+    courier.enter_channels().await?;
+    if again {
+        store.reopen_messages().await?;
+    }
+    let deadline = Instant::now() + TERM + LOOK_AGAIN;
+    let mut sent = 0;
+    loop {
+        let mut looked = courier.look(Look::Last).await?;
+        sent += looked.sent;
+        looked.sent = sent;
+        if looked.busy == 0 || Instant::now() >= deadline {
+            return Ok(looked);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn watch(global: &GlobalArguments, subject: WatchedChoice, which: &str) -> Result<Exit, Failure> {
+    let watch = what_is_meant(global, subject, which)?;
+    let store = looking::open_or_make(global).await?;
+    let added = store.add_watch(&watch).await;
+    store.close().await;
+    if !added.map_err(|error| Failure::reading(&error))? {
+        return Err(Failure::usage(format!("`{watch}` is watched already")));
+    }
+    if global.json {
+        print_json(&watch)?;
+    } else if !global.quiet {
+        print(&format!(
+            "watched: {} {}\n",
+            watch.subject.as_str(),
+            harmless(&watch.to_string())
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn what_is_meant(global: &GlobalArguments, subject: WatchedChoice, which: &str) -> Result<Watch, Failure> {
+    let (subject, kind) = match subject {
+        WatchedChoice::Set => (Watched::Set, PageKind::Cards),
+        WatchedChoice::Card => (Watched::Card, PageKind::GradeRows),
+    };
+    let is_address = which.starts_with('/') || which.contains("://");
+    if !is_address {
+        return Watch::parse(subject, which).map_err(|error| Failure::usage(error.to_string()));
+    }
+    let profile = run_config(&load(global)?)?.profile;
+    profile
+        .identity_from_href(kind, which)
+        .and_then(|identity| Watch::of_page(kind, &identity))
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "`{which}` is not the address of a {} by the profile's template",
+                subject.as_str()
+            ))
+        })
+}
+
+async fn list_watches(global: &GlobalArguments) -> Result<Exit, Failure> {
+    let store = looking::open(global).await?;
+    let watches = store.watches().await;
+    store.close().await;
+    let watches = watches.map_err(|error| Failure::reading(&error))?;
+    if global.json {
+        print_json(&watches)?;
+        return Ok(Exit::Done);
+    }
+    if watches.is_empty() {
+        print("nothing is watched; `tagpipe notify watch add card '*Gretzky*'` adds a watch\n")?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&[
+        ("id", Align::Right),
+        ("watched", Align::Left),
+        ("which", Align::Left),
+        ("since", Align::Left),
+    ]);
+    for one in &watches {
+        table.row(&[
+            one.id.to_string(),
+            one.watch.subject.as_str().to_owned(),
+            harmless(&one.watch.to_string()),
+            one.created_at.clone(),
+        ]);
+    }
+    print(&table.render(width()))?;
+    Ok(Exit::Done)
+}
+
+async fn remove_watch(global: &GlobalArguments, id: i64) -> Result<Exit, Failure> {
+    let store = looking::open_to_write(global).await?;
+    let removed = store.remove_watch(id).await;
+    store.close().await;
+    if !removed.map_err(|error| Failure::reading(&error))? {
+        return Err(Failure::usage(format!(
+            "there is no watch {id}; `tagpipe notify watch list` shows those there are"
+        )));
+    }
+    if global.json {
+        print_json(&json!({ "id": id, "removed": true }))?;
+    } else if !global.quiet {
+        print(&format!("{id}: removed\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn load(global: &GlobalArguments) -> Result<Merged, Failure> {
+    Merged::load(global.config.as_deref(), &global.given())
+}
+
+/// The channels of the settings, of which there must be one.
+fn receivers(merged: &Merged) -> Result<Receivers, Failure> {
+    let receivers = Receivers::of(merged)?;
+    match receivers.is_empty() {
+        true => Err(Failure::usage(
+            "there is no channel; write one as [[notify.channels]] into tagpipe.toml, or set a variable such as PIPELINE_NOTIFY_NTFY_URL",
+        )),
+        false => Ok(receivers),
+    }
+}
