@@ -207,7 +207,13 @@ fn addresses(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("addresses");
     for kind in [PageKind::Sets, PageKind::Cards, PageKind::GradeRows] {
         let href = profile.page_url(kind, &identity).expect("an address");
-        assert_eq!(profile.identity_from_href(kind, &href).as_ref().map(|read| read.key(kind)), Some(identity.key(kind)));
+        assert_eq!(
+            profile
+                .identity_from_href(kind, &href)
+                .as_ref()
+                .map(|read| read.key(kind)),
+            Some(identity.key(kind))
+        );
         group.bench_function(format!("key of {kind}"), |bencher| {
             bencher.iter(|| {
                 let identity = profile.identity_from_href(kind, black_box(&href));

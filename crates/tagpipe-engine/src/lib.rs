@@ -61,8 +61,8 @@ pub use probe::{ProbeReport, ProbeResult, ProbedLevel, probe};
 pub use progress::{LevelProgress, Progress};
 pub use reparse::{FailedReparse, ReparseReport, ReparsedTable, reparse};
 pub use service::{
-    EffectiveSetting, Errand, Examined, JobRequest, Launcher, OrderError, PlannedJob, Request, RunOptions, Service, Timetable,
-    WrongTimetable,
+    EffectiveSetting, Errand, Examined, JobRequest, Launcher, OrderError, PlannedJob, Request, RunOptions,
+    Service, Timetable, WrongTimetable,
 };
 pub use settings::{Budget, Freshness, NewsLimits, RunSettings, Site, Verification, generated_runner_id};
 pub use shutdown::{Shutdown, StopRequest};

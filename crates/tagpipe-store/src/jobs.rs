@@ -394,7 +394,8 @@ fn entry(job: i64, level: AuditLevel, message: String) -> AuditEntry {
 fn job_of(row: &QueryResult) -> Result<Job, StoreError> {
     let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get("", column)?) };
     let json = |column: &str, text: &str| {
-        serde_json::from_str(text).map_err(|error| StoreError::Bug(format!("jobs.{column} is damaged: {error}")))
+        serde_json::from_str(text)
+            .map_err(|error| StoreError::Bug(format!("jobs.{column} is damaged: {error}")))
     };
     let result: Option<String> = row.try_get("", "result")?;
     Ok(Job {

@@ -139,7 +139,13 @@ impl Service {
             }
             match start(&*self.launcher, &job) {
                 Ok(working) => {
-                    tracing::info!(job = job.id, pid = working.group, "{}: {} begins", job.ordered_by, job.kind.as_str());
+                    tracing::info!(
+                        job = job.id,
+                        pid = working.group,
+                        "{}: {} begins",
+                        job.ordered_by,
+                        job.kind.as_str()
+                    );
                     *at_work = Some(working);
                     return Ok(());
                 }
@@ -164,7 +170,10 @@ impl Service {
             Some(done @ JobEnd::Done(_)) => end(&self.store, &self.instance, &working.job, done).await,
             _ => {
                 let why = "its service was stopped";
-                let given = self.store.give_back_job(working.job.id, &self.instance, why).await;
+                let given = self
+                    .store
+                    .give_back_job(working.job.id, &self.instance, why)
+                    .await;
                 given.map(|_| ())
             }
         };
@@ -332,7 +341,11 @@ mod tests {
             ("kill -9 $$", "it ended with signal: 9 (SIGKILL)"),
         ] {
             let mut child = spawn(shell(script)).expect("a shell");
-            assert_eq!(watch(&mut child).await, JobEnd::Failed(expected.into()), "{script}");
+            assert_eq!(
+                watch(&mut child).await,
+                JobEnd::Failed(expected.into()),
+                "{script}"
+            );
         }
     }
 

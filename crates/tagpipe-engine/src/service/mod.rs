@@ -30,8 +30,8 @@ mod options;
 mod tending;
 mod timetable;
 
-pub use jobs::{JobRequest, PlannedJob};
 use jobs::Working;
+pub use jobs::{JobRequest, PlannedJob};
 pub use launcher::{EffectiveSetting, Errand, Examined, Launcher};
 pub use options::RunOptions;
 use tending::{Busy, FAILURES_MAX, Facts, Process, Step, next_step};

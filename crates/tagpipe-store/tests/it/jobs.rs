@@ -100,10 +100,18 @@ async fn a_later_holder_alone_may_end_a_job(crawl: Crawl) {
     assert!(!store.end_job(&known, "a", &done).await.unwrap());
     assert!(store.end_job(&known, "b", &done).await.unwrap());
     let ended = store.job(id).await.unwrap().unwrap();
-    assert_eq!((ended.state, ended.result), (JobState::Done, Some(json!({ "rows": 3 }))));
+    assert_eq!(
+        (ended.state, ended.result),
+        (JobState::Done, Some(json!({ "rows": 3 })))
+    );
     assert!(ended.ended_at.is_some());
     // What is over stays as it is.
-    assert!(!store.end_job(&known, "b", &JobEnd::Failed("late".into())).await.unwrap());
+    assert!(
+        !store
+            .end_job(&known, "b", &JobEnd::Failed("late".into()))
+            .await
+            .unwrap()
+    );
     assert!(!store.begin_job(id, "c", MINUTE).await.unwrap());
     assert!(store.open_jobs().await.unwrap().is_empty());
 }
@@ -113,9 +121,17 @@ async fn a_job_that_was_given_back_waits_again(crawl: Crawl) {
     let id = ordered(store).await;
     assert!(store.begin_job(id, "a", MINUTE).await.unwrap());
     assert!(!store.give_back_job(id, "b", "not its").await.unwrap());
-    assert!(store.give_back_job(id, "a", "its service was stopped").await.unwrap());
+    assert!(
+        store
+            .give_back_job(id, "a", "its service was stopped")
+            .await
+            .unwrap()
+    );
     let waiting = store.job(id).await.unwrap().unwrap();
-    assert_eq!((waiting.state, waiting.reason.as_str()), (JobState::Waiting, "its service was stopped"));
+    assert_eq!(
+        (waiting.state, waiting.reason.as_str()),
+        (JobState::Waiting, "its service was stopped")
+    );
     assert!(store.begin_job(id, "b", MINUTE).await.unwrap());
 }
 
@@ -127,7 +143,10 @@ async fn only_a_waiting_job_is_taken_back(crawl: Crawl) {
     assert!(store.cancel_job(second, "grafana").await.unwrap());
     assert_eq!(state(store, first).await, JobState::Working);
     let cancelled = store.job(second).await.unwrap().unwrap();
-    assert_eq!((cancelled.state, cancelled.reason.as_str()), (JobState::Cancelled, "taken back by grafana"));
+    assert_eq!(
+        (cancelled.state, cancelled.reason.as_str()),
+        (JobState::Cancelled, "taken back by grafana")
+    );
 }
 
 async fn what_came_of_a_job_is_in_the_trail(crawl: Crawl) {
@@ -138,10 +157,18 @@ async fn what_came_of_a_job_is_in_the_trail(crawl: Crawl) {
     let failed = JobEnd::Failed("no space is left\0".into());
     assert!(store.end_job(&known, "a", &failed).await.unwrap());
     assert_eq!(state(store, id).await, JobState::Failed);
-    let entries = store.audit_entries(&AuditFilter::default(), None, 2).await.unwrap();
+    let entries = store
+        .audit_entries(&AuditFilter::default(), None, 2)
+        .await
+        .unwrap();
     let told: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.level.as_str(), entry.message.trim_end_matches(['\0', '\u{fffd}'])))
+        .map(|entry| {
+            (
+                entry.level.as_str(),
+                entry.message.trim_end_matches(['\0', '\u{fffd}']),
+            )
+        })
         .collect();
     assert_eq!(
         told,

@@ -68,12 +68,7 @@ pub(super) async fn order(
     };
     let (job, _) = app.service.order_job(request).await?;
     let place = format!("/api/v1/jobs/{}", job.id);
-    Ok((
-        StatusCode::ACCEPTED,
-        [(header::LOCATION, place)],
-        axum::Json(job),
-    )
-        .into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], axum::Json(job)).into_response())
 }
 
 /// One job

@@ -198,7 +198,13 @@ async fn exports_and_backups_are_ordered_shown_and_taken_back() {
     );
     let page = rig.get("/data?done=exporting", None).await;
     check_is_ours("/data", &page.text);
-    for words in ["The export is ordered.", "hockey.csv; cards", "Backup 2", "waiting", "every 1s"] {
+    for words in [
+        "The export is ordered.",
+        "hockey.csv; cards",
+        "Backup 2",
+        "waiting",
+        "every 1s",
+    ] {
         assert!(page.text.contains(words), "`{words}` is not on the page");
     }
 
@@ -212,7 +218,13 @@ async fn exports_and_backups_are_ordered_shown_and_taken_back() {
     assert!(part.text.contains("Taken back by this machine."), "{}", part.text);
     assert!(!part.text.contains("every 1s"), "nothing moves any more");
 
-    let wrong = rig.post("/actions/exports", None, "name=../etc/passwd&sets=%22%3E%3Cscript%3E").await;
+    let wrong = rig
+        .post(
+            "/actions/exports",
+            None,
+            "name=../etc/passwd&sets=%22%3E%3Cscript%3E",
+        )
+        .await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(wrong.text.contains("is no name of a file"));
     check_is_ours("/actions/exports", &wrong.text);

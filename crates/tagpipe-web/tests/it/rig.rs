@@ -13,8 +13,8 @@ use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Faults};
 use tagpipe_engine::{
-    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, PlannedJob, RunOptions, RunSettings,
-    Service, Shutdown, Start,
+    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, PlannedJob, RunOptions,
+    RunSettings, Service, Shutdown, Start,
 };
 use tagpipe_store::{JobKind, Scope, Store};
 use tagpipe_web::{App, WebSettings, router, token_hash};

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use tagpipe_store::export::Level;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   tagpipe export --to catalogue.csv              every listed card, with its names and its top grade
   tagpipe export --list                          what can be exported, column by column

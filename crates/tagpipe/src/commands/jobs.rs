@@ -62,7 +62,9 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
             ("current", None) if value == "true" => arguments.push("--current".to_owned()),
             ("current", None) if value == "false" => {}
             ("current", None) => {
-                return Err(Failure::usage(format!("`current` is `{value}`; it takes true or false")));
+                return Err(Failure::usage(format!(
+                    "`current` is `{value}`; it takes true or false"
+                )));
             }
             _ => {
                 return Err(Failure::usage(format!(
@@ -72,7 +74,8 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
             }
         }
     }
-    let name = name.ok_or_else(|| Failure::usage("`name` is missing: what the exported file is to be called"))?;
+    let name =
+        name.ok_or_else(|| Failure::usage("`name` is missing: what the exported file is to be called"))?;
     let folder = export_settings(settings)?.to;
     arguments.push(format!("--to={}", place(&folder, name)?));
     export::check(&parsed(&arguments)?)?;
@@ -82,7 +85,8 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
 /// A file of this name below `folder`. What others have written into the name can lead to no other place.
 fn place(folder: &str, name: &str) -> Result<String, Failure> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    if name.is_empty() || name.len() > NAME_MAX || name.starts_with(['.', '-']) || !name.chars().all(is_plain) {
+    if name.is_empty() || name.len() > NAME_MAX || name.starts_with(['.', '-']) || !name.chars().all(is_plain)
+    {
         return Err(Failure::usage(format!(
             "`{name}` is no name of a file here; it takes up to {NAME_MAX} letters, digits, dots, dashes and underscores, a letter \
              or digit first"
@@ -91,7 +95,7 @@ fn place(folder: &str, name: &str) -> Result<String, Failure> {
     Ok(format!("{}/{name}", folder.trim_end_matches('/')))
 }
 
-fn parsed(arguments: &[String]) -> Result<ExportArguments, Failure> {
+fn parsed(arguments: &[String]) -> Result<Box<ExportArguments>, Failure> {
     let words = std::iter::once("tagpipe".to_owned()).chain(arguments.iter().cloned());
     let wrong = |why: String| Failure::usage(why);
     match Cli::try_parse_from(words) {
@@ -128,8 +132,24 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_no_other_place() {
-        assert_eq!(place("s3://bucket/a/", "x_1-2.csv.gz").unwrap(), "s3://bucket/a/x_1-2.csv.gz");
-        for name in ["", ".", "..", "../a.csv", "a/b.csv", "a\\b.csv", "-", ".csv", "a b.csv", "ä.csv", "a%2fb.csv", "a\0.csv"] {
+        assert_eq!(
+            place("s3://bucket/a/", "x_1-2.csv.gz").unwrap(),
+            "s3://bucket/a/x_1-2.csv.gz"
+        );
+        for name in [
+            "",
+            ".",
+            "..",
+            "../a.csv",
+            "a/b.csv",
+            "a\\b.csv",
+            "-",
+            ".csv",
+            "a b.csv",
+            "ä.csv",
+            "a%2fb.csv",
+            "a\0.csv",
+        ] {
             assert!(place("out", name).is_err(), "{name:?}");
         }
         assert!(place("out", &"a".repeat(NAME_MAX + 1)).is_err());

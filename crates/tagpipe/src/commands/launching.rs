@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use async_trait::async_trait;
-use tagpipe_engine::{EffectiveSetting, Errand, Examined, Launcher, RunOptions};
+use tagpipe_engine::{EffectiveSetting, Errand, Examined, Launcher, PlannedJob, RunOptions};
+use tagpipe_store::JobKind;
 
-use super::doctor;
+use super::{doctor, jobs};
 use crate::exit::Failure;
 use crate::settings::{HANDED_DOWN, Merged, RUN_OPTIONS, run_config, runners_settings};
 
@@ -16,6 +17,7 @@ pub(super) struct Program {
     executable: PathBuf,
     folder: PathBuf,
     merged: Merged,
+    planned_jobs: Vec<PlannedJob>,
 }
 
 impl Program {
@@ -26,6 +28,7 @@ impl Program {
         Ok(Program {
             executable: std::env::current_exe().map_err(|error| gone("this program's file", error))?,
             folder: std::env::current_dir().map_err(|error| gone("the current folder", error))?,
+            planned_jobs: jobs::planned(&merged)?,
             merged,
         })
     }
@@ -89,6 +92,25 @@ impl Launcher for Program {
             }
         }
         Ok(command)
+    }
+
+    fn check_job(&self, kind: JobKind, options: &RunOptions) -> Result<(), String> {
+        jobs::arguments(kind, options, &self.merged).map(|_| ())
+    }
+
+    fn job_command(&self, kind: JobKind, options: &RunOptions) -> Result<Command, String> {
+        let arguments = jobs::arguments(kind, options, &self.merged)?;
+        let handed_over = self.merged.handed_to_job(&self.folder);
+        let mut command = Command::new(&self.executable);
+        command
+            .current_dir(&self.folder)
+            .env(HANDED_DOWN, handed_over.map_err(|failure| failure.message)?)
+            .args(arguments);
+        Ok(command)
+    }
+
+    fn planned_jobs(&self) -> Vec<PlannedJob> {
+        self.planned_jobs.clone()
     }
 
     fn settings(&self) -> Vec<EffectiveSetting> {

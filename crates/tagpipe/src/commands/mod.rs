@@ -10,6 +10,7 @@ pub(crate) mod demo_site;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod export;
+mod jobs;
 mod launching;
 mod looking;
 pub(crate) mod manual;

@@ -22,6 +22,7 @@ pub(crate) async fn orchestrate(
     let name = Some("orchestrator");
     let reading = Reading::prepare(global, arguments.given(), &arguments.crawl, start, name).await?;
     let runners = runners_settings(&reading.merged)?;
+    let exports = reading.exports()?;
     let database = reading.config.database.clone();
     let receivers = reading.receivers()?;
     let ended = if reading.config.dry_run {
@@ -39,7 +40,9 @@ pub(crate) async fn orchestrate(
         )
         .await?
     };
-    ended.tell(&database, global)
+    let exit = ended.tell(&database, global)?;
+    exports.carry_out(exit, global).await;
+    Ok(exit)
 }
 
 /// A dry run keeps its rows in memory, which processes do not share: one runner does the work of all.

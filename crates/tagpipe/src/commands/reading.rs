@@ -7,6 +7,7 @@ use tagpipe_engine::{Config, Pipeline, RunError, Shutdown, Start, Summary, store
 use tagpipe_store::DatabaseUrl;
 use tagpipe_store::contract::RunId;
 
+use super::export::AfterRun;
 use super::signals::{listen_for_signals, was_terminated};
 use crate::cli::{CrawlArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
@@ -28,6 +29,14 @@ impl Reading {
         match self.config.dry_run || self.merged.is_handed_down() {
             true => Ok(Receivers::default()),
             false => Receivers::of(&self.merged),
+        }
+    }
+
+    /// What is exported when the run has ended: nothing of a dry run.
+    pub(super) fn exports(&self) -> Result<AfterRun, Failure> {
+        match self.config.dry_run {
+            true => Ok(AfterRun::default()),
+            false => AfterRun::of(&self.merged),
         }
     }
 }

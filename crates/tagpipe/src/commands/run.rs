@@ -2,6 +2,7 @@
 
 use tagpipe_engine::Start;
 
+use super::export::AfterRun;
 use super::reading::{Reading, execute, new_or_resumed, run_number};
 use crate::cli::{GlobalArguments, RunArguments};
 use crate::exit::{Exit, Failure};
@@ -10,6 +11,11 @@ use crate::exit::{Exit, Failure};
 pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> Result<Exit, Failure> {
     let start = start(arguments)?;
     let reading = Reading::prepare(global, arguments.given(), &arguments.crawl, start, None).await?;
+    let exports = match start {
+        // Of many runners, their orchestrator exports.
+        Start::Join(_) => AfterRun::default(),
+        _ => reading.exports()?,
+    };
     let database = reading.config.database.clone();
     let name = reading.config.run.runner_id.clone();
     let receivers = reading.receivers()?;
@@ -19,7 +25,9 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
         true => failure.of_runner(&name),
         false => failure,
     })?;
-    ended.tell(&database, global)
+    let exit = ended.tell(&database, global)?;
+    exports.carry_out(exit, global).await;
+    Ok(exit)
 }
 
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {

@@ -18,7 +18,7 @@ use crate::exit::Failure;
 pub(crate) const HANDED_DOWN: &str = "TAGPIPE_HANDED_DOWN";
 
 /// What is the orchestrator's own, or each runner's.
-const NOT_HANDED_DOWN: [&str; 19] = [
+const NOT_HANDED_DOWN: [&str; 20] = [
     "runner_id",
     "max_pages",
     "max_duration",
@@ -38,19 +38,43 @@ const NOT_HANDED_DOWN: [&str; 19] = [
     "backup_recipients",
     "backup_identity",
     "backup_passphrase",
+    "backup_schedule",
+];
+
+/// What an export or a backup that the service starts needs, beside the database.
+const HANDED_TO_JOBS: [&str; 7] = [
+    "backup_to",
+    "backup_keep",
+    "backup_recipients",
+    "backup_identity",
+    "backup_passphrase",
+    "log_level",
+    "log_format",
 ];
 
 impl Merged {
+    /// The database and what else an export or a backup needs, for a process in `folder`, where this one works.
+    ///
+    /// # Errors
+    /// The database's address is wrong, or a path is no text.
+    pub(crate) fn handed_to_job(&self, folder: &Path) -> Result<String, Failure> {
+        self.handed(folder, |key| HANDED_TO_JOBS.contains(&key))
+    }
+
     /// All settings that differ from the defaults, and the database, for the runners of this orchestrator. What is
     /// relative to `folder`, where this process works, is so no longer: a runner may work elsewhere.
     ///
     /// # Errors
     /// The database's address is wrong, or a path is no text.
     pub(crate) fn handed_down(&self, folder: &Path) -> Result<String, Failure> {
+        self.handed(folder, |key| !is_own(key))
+    }
+
+    fn handed(&self, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<String, Failure> {
         let mut handed_down =
             BTreeMap::from([("database_url", database_text(&database_url(self)?, folder)?)]);
         for (key, value) in self.set_anywhere() {
-            if is_own(key) || key == "database_url" {
+            if !is_wanted(key) || key == "database_url" {
                 continue;
             }
             let text = if is_relative_path(key, &value.text) {

@@ -222,6 +222,24 @@ pub(crate) const KNOWN: &[Known] = &[
         "a passphrase, in place of recipients",
     ),
     known(
+        "backup_schedule",
+        Some("PIPELINE_BACKUP_SCHEDULE"),
+        Some("disabled"),
+        "`disabled` or cron fields, five or six with seconds, e.g. 0 4 * * *: when the service makes backups",
+    ),
+    known(
+        "export_to",
+        Some("PIPELINE_EXPORT_TO"),
+        Some("exports"),
+        "a folder, or file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+    ),
+    known(
+        "export_after_run",
+        Some("PIPELINE_EXPORT_AFTER_RUN"),
+        Some("disabled"),
+        "`disabled` or names of files, each that of its table, e.g. catalogue.parquet,grade_rows.csv.gz",
+    ),
+    known(
         "timezone",
         Some("PIPELINE_TIMEZONE"),
         Some("UTC"),

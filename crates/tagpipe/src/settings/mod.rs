@@ -5,6 +5,7 @@
 
 mod channels;
 mod checked;
+mod data_out;
 mod dot_env;
 mod handed_down;
 mod known;
@@ -16,6 +17,7 @@ pub(crate) use checked::{
     database_url, log_format, log_level, parse_time, run_config, runners_settings, schedule, time_zone,
     web_settings,
 };
+pub(crate) use data_out::{backup_schedule, export_settings};
 pub(crate) use handed_down::HANDED_DOWN;
 pub(crate) use known::{KNOWN, RUN_OPTIONS};
 pub(crate) use sources::{Given, Merged, Shown};

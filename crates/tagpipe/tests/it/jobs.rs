@@ -85,15 +85,39 @@ async fn who_orders_cannot_choose_a_place() {
     rig.set_variable("PIPELINE_EXPORT_TO", "out");
     let served = Served::start(&rig, &[]).await;
     for (kind, options, words) in [
-        ("export", json!({ "name": "../cards.csv" }), "`../cards.csv` is no name of a file"),
-        ("export", json!({ "name": "/tmp/cards.csv" }), "is no name of a file"),
-        ("export", json!({ "name": "s3://bucket/cards.csv" }), "is no name of a file"),
+        (
+            "export",
+            json!({ "name": "../cards.csv" }),
+            "`../cards.csv` is no name of a file",
+        ),
+        (
+            "export",
+            json!({ "name": "/tmp/cards.csv" }),
+            "is no name of a file",
+        ),
+        (
+            "export",
+            json!({ "name": "s3://bucket/cards.csv" }),
+            "is no name of a file",
+        ),
         ("export", json!({ "name": "-" }), "is no name of a file"),
         ("export", json!({ "table": "cards" }), "`name` is missing"),
-        ("export", json!({ "name": "a.csv", "to": "/etc/passwd" }), "`to` is no option of an export"),
-        ("export", json!({ "name": "a.csv", "table": "passwords" }), "passwords"),
+        (
+            "export",
+            json!({ "name": "a.csv", "to": "/etc/passwd" }),
+            "`to` is no option of an export",
+        ),
+        (
+            "export",
+            json!({ "name": "a.csv", "table": "passwords" }),
+            "passwords",
+        ),
         ("export", json!({ "name": "a.doc" }), "a.doc"),
-        ("export", json!({ "name": "a.csv", "table": "runs", "set_filter": "Topps" }), "set"),
+        (
+            "export",
+            json!({ "name": "a.csv", "table": "runs", "set_filter": "Topps" }),
+            "set",
+        ),
         ("backup", json!({ "to": "/tmp" }), "a backup takes no options"),
         ("backup", json!({}), "backup_to"),
     ] {
@@ -115,7 +139,11 @@ async fn a_job_that_fails_says_why() {
     rig.run(&[]).await.summary(0);
     rig.write("out", "a file where a folder should be");
     let served = Served::start(&rig, &[]).await;
-    let job = over(&served, &ordered(&served, "export", json!({ "name": "catalogue.csv" })).await).await;
+    let job = over(
+        &served,
+        &ordered(&served, "export", json!({ "name": "catalogue.csv" })).await,
+    )
+    .await;
     assert_eq!(job["state"], "failed");
     let reason = job["reason"].as_str().expect("a reason");
     assert!(reason.contains("out"), "{reason}");

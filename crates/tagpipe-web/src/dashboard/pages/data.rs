@@ -36,11 +36,7 @@ pub(crate) async fn jobs(State(app): State<Arc<App>>, Reader(identity): Reader) 
 }
 
 /// The page with this form.
-pub(crate) async fn view(
-    app: &App,
-    identity: &Identity,
-    form: ExportForm,
-) -> Result<DataPage, StoreError> {
+pub(crate) async fn view(app: &App, identity: &Identity, form: ExportForm) -> Result<DataPage, StoreError> {
     Ok(DataPage {
         frame: frame("Data", "data", identity),
         form,
@@ -60,7 +56,10 @@ async fn newest(app: &App, identity: &Identity) -> Result<Jobs, StoreError> {
 }
 
 fn row(job: Job, can_control: bool) -> JobRow {
-    let took = match (maybe_when(job.started_at.as_ref()), maybe_when(job.ended_at.as_ref())) {
+    let took = match (
+        maybe_when(job.started_at.as_ref()),
+        maybe_when(job.ended_at.as_ref()),
+    ) {
         (Some(began), Some(ended)) => Some(Lasting(ended.0.duration_since(began.0).unsigned_abs())),
         _ => None,
     };
@@ -115,8 +114,12 @@ mod tests {
 
     #[test]
     fn a_job_is_told_in_words() {
-        let options = json!({ "name": "cards.csv", "table": "cards", "year_filter": "1986-1989", "current": "true" });
-        assert_eq!(wanted(&options), "cards.csv; cards; current true; year filter 1986-1989");
+        let options =
+            json!({ "name": "cards.csv", "table": "cards", "year_filter": "1986-1989", "current": "true" });
+        assert_eq!(
+            wanted(&options),
+            "cards.csv; cards; current true; year filter 1986-1989"
+        );
         assert_eq!(wanted(&json!({})), "");
         let result = json!({ "rows": 12345, "bytes": 2048, "to": "exports/cards.csv" });
         assert_eq!(outcome(&result), "12,345 rows, 2.0 KiB, in exports/cards.csv");

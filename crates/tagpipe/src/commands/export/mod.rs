@@ -1,8 +1,9 @@
 //! `tagpipe export`: the tables and views of the database as files, here or in a cloud.
 //!
 //! The one place that joins the store, which gives rows, and the formats, which take them. `plan.rs` says what is wanted,
-//! `output.rs` where rows go, `listing.rs` shows what there is.
+//! `output.rs` where rows go, `listing.rs` shows what there is, `after_run.rs` what the settings want after each run.
 
+mod after_run;
 mod listing;
 mod output;
 mod plan;
@@ -12,10 +13,12 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::json;
+use tagpipe_core::filter::Filters;
 use tagpipe_sinks::export::ExportError;
-use tagpipe_store::export::{Part, RunStanding, Snapshot, Standing};
+use tagpipe_store::export::{Exportable, Part, RunStanding, Snapshot, Standing};
 use tagpipe_store::{DatabaseUrl, Store, StoreError};
 
+pub(crate) use self::after_run::AfterRun;
 use self::output::{Exported, Output};
 use self::plan::{Plan, Target};
 use super::looking;
@@ -31,25 +34,18 @@ pub(crate) async fn export(global: &GlobalArguments, arguments: &ExportArguments
     if arguments.list {
         return listing::list(global, arguments);
     }
-    let tables = plan::tables(&arguments.table)?;
-    let target = plan::target(arguments, &tables)?;
-    let goes_to_output = matches!(target, Target::StandardOutput(_));
+    let asked = check(arguments)?;
+    let goes_to_output = matches!(asked.target, Target::StandardOutput(_));
     if goes_to_output && global.json {
         return Err(Failure::usage(
             "--json and --to - both want standard output; write to a file, or leave --json out",
         ));
     }
-    let filters = plan::filters(arguments)?;
-    let database = database_file(global)?;
-    let store = looking::open(global).await?;
-    looking::warn_of_unmatched(&store, &filters).await?;
-    let plan = Plan::new(&store, arguments, tables, filters, target).await?;
-    let exported = match export_to(&store, &plan, database, &progress(global)).await {
+    let exported = match carry_out(global, arguments, asked).await {
         // `head` has seen enough.
         Err(Trouble::Export(ExportError::NobodyReads)) => return Ok(Exit::Done),
         other => other.map_err(Failure::from)?,
     };
-    store.close().await;
     if global.json {
         print_json(&as_json(&exported))?;
     } else if goes_to_output && !global.quiet {
@@ -60,12 +56,55 @@ pub(crate) async fn export(global: &GlobalArguments, arguments: &ExportArguments
     Ok(Exit::Done)
 }
 
+/// What was asked for, as far as it is told without the database.
+#[derive(Debug)]
+pub(super) struct Asked {
+    tables: Vec<Exportable>,
+    target: Target,
+    filters: Filters,
+}
+
+/// Checks everything about an export that is known without the database.
+pub(super) fn check(arguments: &ExportArguments) -> Result<Asked, Failure> {
+    let tables = plan::tables(&arguments.table)?;
+    let target = plan::target(arguments, &tables)?;
+    let filters = plan::filters(arguments)?;
+    plan::applicable(arguments, &tables, &filters)?;
+    Ok(Asked {
+        tables,
+        target,
+        filters,
+    })
+}
+
+/// Exports what was asked for.
+async fn carry_out(
+    global: &GlobalArguments,
+    arguments: &ExportArguments,
+    asked: Asked,
+) -> Result<Exported, Trouble> {
+    let database = database_file(global)?;
+    let store = looking::open(global).await?;
+    looking::warn_of_unmatched(&store, &asked.filters).await?;
+    let plan = Plan::new(&store, arguments, asked).await?;
+    let exported = export_to(&store, &plan, database, &progress(global)).await?;
+    store.close().await;
+    Ok(exported)
+}
+
 /// Why an export did not come about.
 #[derive(Debug)]
 enum Trouble {
+    Failure(Failure),
     Store(StoreError),
     Export(ExportError),
     Interrupted(Exit),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Failure(failure)
+    }
 }
 
 impl From<StoreError> for Trouble {
@@ -83,6 +122,7 @@ impl From<ExportError> for Trouble {
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Failure {
         match trouble {
+            Trouble::Failure(failure) => failure,
             Trouble::Store(error) => Failure::reading(&error),
             Trouble::Export(ExportError::Usage(message)) => Failure::usage(message),
             Trouble::Export(error) => Failure::could_not_run(error.to_string()),
@@ -132,11 +172,7 @@ async fn export_to(
 async fn parts(snapshot: &Snapshot, plan: &Plan) -> Result<Vec<Part>, Trouble> {
     Ok(match plan.selection.split {
         // All of them: a name must not depend on which others are wanted.
-        Some(level) => {
-            snapshot
-                .parts(level, &tagpipe_core::filter::Filters::default())
-                .await?
-        }
+        Some(level) => snapshot.parts(level, &Filters::default()).await?,
         None => Vec::new(),
     })
 }

@@ -7,6 +7,7 @@ use tagpipe_sinks::export::FileFormat;
 use tagpipe_store::Store;
 use tagpipe_store::export::{Exportable, NotApplicable, Selection};
 
+use super::Asked;
 use crate::cli::ExportArguments;
 use crate::commands::looking::{self, FilterTexts};
 use crate::exit::Failure;
@@ -46,25 +47,18 @@ impl Plan {
     pub(super) async fn new(
         store: &Store,
         arguments: &ExportArguments,
-        tables: Vec<Exportable>,
-        filters: Filters,
-        target: Target,
+        asked: Asked,
     ) -> Result<Plan, Failure> {
+        let Asked {
+            tables,
+            target,
+            filters,
+        } = asked;
         let changed_since_us = match &arguments.changed_since {
             Some(text) => Some(changed_since_us(store, text).await?),
             None => None,
         };
-        let selection = Selection {
-            filters,
-            changed_since_us,
-            is_current: arguments.current,
-            split: arguments.split.map(Into::into),
-        };
-        for table in &tables {
-            selection
-                .check(*table)
-                .map_err(|why| not_applicable(&why, &selection))?;
-        }
+        let selection = selection(arguments, filters, changed_since_us);
         let asked = serde_json::json!({
             "categories": arguments.categories,
             "years": arguments.year_filter,
@@ -79,6 +73,32 @@ impl Plan {
             target,
             asked,
         })
+    }
+}
+
+/// Whether each filter applies to each table.
+pub(super) fn applicable(
+    arguments: &ExportArguments,
+    tables: &[Exportable],
+    filters: &Filters,
+) -> Result<(), Failure> {
+    // Which moment it is makes no difference here.
+    let moment = arguments.changed_since.as_ref().map(|_| 0);
+    let selection = selection(arguments, filters.clone(), moment);
+    for table in tables {
+        selection
+            .check(*table)
+            .map_err(|why| not_applicable(&why, &selection))?;
+    }
+    Ok(())
+}
+
+fn selection(arguments: &ExportArguments, filters: Filters, changed_since_us: Option<i64>) -> Selection {
+    Selection {
+        filters,
+        changed_since_us,
+        is_current: arguments.current,
+        split: arguments.split.map(Into::into),
     }
 }
 
