@@ -29,6 +29,7 @@ mod pruning;
 mod python_guide;
 mod reparse;
 mod resume;
+mod rooms;
 mod serve;
 mod settings;
 mod site_input;
