@@ -25,10 +25,10 @@ use crate::settings::RunSettings;
 use crate::shutdown::{Shutdown, StopRequest};
 
 /// Most pages held beside those in hand: at a site's full speed a claim waits for the commits before it.
-const RESERVE_MAX: usize = 1_024;
+const RESERVE_MAX: usize = 512;
 /// Pages read and not yet committed beyond which no further page is begun: memory stays bounded when the
 /// database is slower than the site.
-const UNCOMMITTED_MAX: usize = 2_048;
+const UNCOMMITTED_MAX: usize = 512;
 /// How often a runner that has nothing to do looks whether others have left something.
 pub(crate) const IDLE_LOOK: Duration = Duration::from_millis(100);
 /// Pages of one level whose layout does not fit, without one that does, that stop the run.
