@@ -29,7 +29,7 @@ pub(super) struct Place {
 /// What is known of rows that the site lists no more.
 #[derive(Debug)]
 pub(super) enum Vanished {
-    /// They stay, and this tells that one is listed.
+    /// They stay, and this tells that one is listed, with all that is above it, as in the view `catalogue`.
     Noted(&'static str),
     /// They are left out already.
     LeftOut,
@@ -147,6 +147,25 @@ const SEEN_BY_RUN: Column = or_null(integer(
 const CHANGED_SINCE: Option<&str> = Some("t.changed_at > {since}");
 const OBSERVED_SINCE: Option<&str> = Some("t.observed_at > {since}");
 const CREATED_SINCE: Option<&str> = Some("t.created_at > {since}");
+const LISTED_YEAR: Vanished = Vanished::Noted(
+    "t.vanished_at IS NULL AND EXISTS (SELECT 1 FROM categories AS c \
+         WHERE c.id = t.category_id AND c.vanished_at IS NULL)",
+);
+const LISTED_SET: Vanished = Vanished::Noted(
+    "t.vanished_at IS NULL AND EXISTS (SELECT 1 FROM years AS y JOIN categories AS c ON c.id = y.category_id \
+         WHERE y.id = t.year_id AND y.vanished_at IS NULL AND c.vanished_at IS NULL)",
+);
+const LISTED_CARD: Vanished = Vanished::Noted(
+    "t.vanished_at IS NULL AND EXISTS (SELECT 1 FROM sets AS s JOIN years AS y ON y.id = s.year_id \
+         JOIN categories AS c ON c.id = y.category_id WHERE s.id = t.set_id AND s.vanished_at IS NULL \
+             AND y.vanished_at IS NULL AND c.vanished_at IS NULL)",
+);
+const LISTED_CERTIFICATE: Vanished = Vanished::Noted(
+    "t.vanished_at IS NULL AND EXISTS (SELECT 1 FROM cards AS k JOIN sets AS s ON s.id = k.set_id \
+         JOIN years AS y ON y.id = s.year_id JOIN categories AS c ON c.id = y.category_id WHERE k.id = t.card_id \
+             AND k.vanished_at IS NULL AND s.vanished_at IS NULL AND y.vanished_at IS NULL AND c.vanished_at IS NULL)",
+);
+
 const CATALOGUE: Source = Source {
     table: Table {
         name: "catalogue",
@@ -257,7 +276,7 @@ const YEARS: Source = Source {
         set: None,
     }),
     changed: CHANGED_SINCE,
-    vanished: Vanished::Noted("t.vanished_at IS NULL"),
+    vanished: LISTED_YEAR,
 };
 
 const SETS: Source = Source {
@@ -289,7 +308,7 @@ const SETS: Source = Source {
         set: Some("t.id"),
     }),
     changed: CHANGED_SINCE,
-    vanished: Vanished::Noted("t.vanished_at IS NULL"),
+    vanished: LISTED_SET,
 };
 
 const CARDS: Source = Source {
@@ -322,7 +341,7 @@ const CARDS: Source = Source {
         set: Some("t.set_id"),
     }),
     changed: CHANGED_SINCE,
-    vanished: Vanished::Noted("t.vanished_at IS NULL"),
+    vanished: LISTED_CARD,
 };
 
 const GRADE_ROWS: Source = Source {
@@ -369,7 +388,7 @@ const GRADE_ROWS: Source = Source {
     },
     place: Some(PLACE_BY_CARD_ID),
     changed: CHANGED_SINCE,
-    vanished: Vanished::Noted("t.vanished_at IS NULL"),
+    vanished: LISTED_CERTIFICATE,
 };
 
 const CARD_POPULATION: Source = Source {

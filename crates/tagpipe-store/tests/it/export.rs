@@ -255,6 +255,19 @@ async fn vanished_rows_can_be_left_out(crawl: Crawl) {
     assert_eq!(ids(&crawl, "cards", &current).await, [1, 2, 3]);
     assert_eq!(ids(&crawl, "catalogue", &Selection::default()).await, [1, 2, 3]);
     assert_eq!(ids(&crawl, "catalogue", &current).await, [1, 2, 3]);
+    // What is below something that vanished is not listed either.
+    assert_eq!(ids(&crawl, "grade_rows", &current).await, [1, 2, 3, 4, 5, 6]);
+    for (table, id) in [("sets", 1), ("years", 1), ("categories", 1)] {
+        crawl
+            .sql(&format!(
+                "UPDATE {table} SET vanished_at = '2026-11-24T09:00:00.000Z' WHERE id = {id};"
+            ))
+            .await;
+        let left = if table == "sets" { vec![3] } else { vec![] };
+        assert_eq!(ids(&crawl, "cards", &current).await, left, "{table}");
+        assert_eq!(ids(&crawl, "catalogue", &current).await, left, "{table}");
+    }
+    assert_eq!(ids(&crawl, "years", &current).await, [3, 4, 5, 6]);
     assert_eq!(
         current.check(table("runs")),
         Err(NotApplicable::Presence { table: "runs" })
