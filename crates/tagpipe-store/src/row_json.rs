@@ -183,15 +183,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "the fields of a row are the columns of its statement")]
     fn another_order_is_refused() {
-        by_place(&[COLUMNS[1], COLUMNS[0], COLUMNS[2]], &rows());
+        const OTHER: Columns = &[COLUMNS[1], COLUMNS[0], COLUMNS[2]];
+        by_place(OTHER, &rows());
     }
 
     #[test]
     #[should_panic(expected = "the fields of a row are the columns of its statement")]
     fn a_column_more_is_refused() {
-        by_place(
-            &[COLUMNS[0], COLUMNS[1], COLUMNS[2], ("more", ColumnType::Int)],
-            &rows(),
-        );
+        const MORE: Columns = &[COLUMNS[0], COLUMNS[1], COLUMNS[2], ("more", ColumnType::Int)];
+        by_place(MORE, &rows());
     }
 }

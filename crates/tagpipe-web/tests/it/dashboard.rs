@@ -10,7 +10,7 @@ use tagpipe_store::Scope;
 
 use crate::rig::Rig;
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/",
     "/?start=1",
     "/runs",

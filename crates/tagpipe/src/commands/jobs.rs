@@ -78,7 +78,8 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
         name.ok_or_else(|| Failure::usage("`name` is missing: what the exported file is to be called"))?;
     let folder = export_settings(settings)?.to;
     arguments.push(format!("--to={}", place(&folder, name)?));
-    export::check(&parsed(&arguments)?)?;
+    let parsed = parsed(&arguments)?;
+    export::check(&parsed)?;
     Ok(arguments)
 }
 
