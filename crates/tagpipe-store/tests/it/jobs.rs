@@ -54,12 +54,12 @@ async fn a_planned_time_has_one_job_of_a_kind(crawl: Crawl) {
     assert_eq!(made.len(), 1);
     let backup = NewJob {
         kind: JobKind::Backup,
-        ..job(Some(AT + 1), None)
+        ..job(Some(AT + 1_000), None)
     };
     assert!(store.order_job(&backup).await.unwrap().is_some());
     let last = |kind| store.last_planned_job(kind);
     assert_eq!(last(JobKind::Export).await.unwrap(), Some(AT));
-    assert_eq!(last(JobKind::Backup).await.unwrap(), Some(AT + 1));
+    assert_eq!(last(JobKind::Backup).await.unwrap(), Some(AT + 1_000));
     let shown = store.jobs(None, 10).await.unwrap();
     assert_eq!(shown.len(), 2);
     assert_eq!(shown[1].planned_at.as_deref(), Some("2026-09-21T14:13:20.000Z"));

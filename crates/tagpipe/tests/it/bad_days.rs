@@ -294,7 +294,7 @@ async fn a_database_that_may_not_grow(limited: impl Fn(&str) -> String, before: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up() {
-    let on_a_small_disk = |run: &str| format!("mount -t tmpfs -o size=700k tmpfs small && {run}");
+    let on_a_small_disk = |run: &str| format!("mount -t tmpfs -o size=900k tmpfs small && {run}");
     if is_root() {
         a_database_that_may_not_grow(
             on_a_small_disk,
@@ -315,7 +315,7 @@ async fn a_quota_that_is_used_up() {
 
 async fn a_file_that_may_not_grow() {
     // In blocks of 1,024 bytes; the signal that comes with it is ignored, so that writing fails instead.
-    let with_small_files = |run: &str| format!("(trap '' XFSZ; ulimit -f 600; {run})");
+    let with_small_files = |run: &str| format!("(trap '' XFSZ; ulimit -f 800; {run})");
     a_database_that_may_not_grow(with_small_files, &[], "disk").await;
 }
 
