@@ -253,8 +253,8 @@ impl Store {
         Ok((self.now_us().await?, waiting))
     }
 
-    /// Makes a message with the id `message` of news that waits for `channel`. `false`, and nothing is written, if `holder` has
-    /// not the right to send to it.
+    /// Makes a message with the id `message` of news that waits for `channel`. `false`, and nothing is written, if none of it waits
+    /// any more, or `holder` has not the right to send to it.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -290,7 +290,15 @@ impl Store {
         );
         let rows: Vec<Row> = news.iter().map(|news_id| Row { news_id: *news_id }).collect();
         let values = [dialect.json_rows(&rows), dialect.text(channel), message.into()];
-        transaction.execute_raw(dialect.statement(pack, values)).await?;
+        let packed = transaction
+            .execute_raw(dialect.statement(pack, values))
+            .await?
+            .rows_affected();
+        // Another process may have packed all of it since this one looked.
+        if packed == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         transaction.commit().await?;
         Ok(true)
     }

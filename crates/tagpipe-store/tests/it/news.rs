@@ -160,6 +160,9 @@ async fn one_process_at_a_time_sends_to_a_channel(crawl: Crawl) {
     assert!(!store.sort_news("ops", "other", &[(ids[0], true)]).await.unwrap());
     assert!(!store.pack_news("ops", "other", "m1", &ids).await.unwrap());
     assert!(store.pack_news("ops", "me", "m1", &ids).await.unwrap());
+    // What is packed already makes no second message.
+    assert!(!store.pack_news("ops", "me", "m2", &ids).await.unwrap());
+    assert_eq!(crawl.count("news_messages").await, 1);
     assert!(!store.begin_message("ops", "other", "m1").await.unwrap());
     // A term that is over is another's, and what was begun under it goes on under the same id.
     assert!(store.hold_channel("ops", "me", NO_TERM).await.unwrap());
