@@ -102,7 +102,7 @@ async fn a_killed_restore_leaves_a_postgres_whole() {
     let made = done(&rig, &["backup", "--to", "safe"]).await;
     let manifest = made["backup"].clone();
     let (mut struck, mut old) = (0, 0);
-    for attempt in 0..10 {
+    for attempt in 0..7 {
         psql(&url, "DELETE FROM frontier");
         let before = counted(&rig, &manifest);
         let ended = killed(
