@@ -37,7 +37,7 @@ impl Watched {
 }
 
 /// The cards or sets that somebody wants to hear of. Each part is a name without case and accents, in which `*` stands for any
-/// text.
+/// text; after `=` it is the whole name and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Watch {
     /// What it is for.
@@ -115,10 +115,11 @@ impl Watch {
             subject,
             category: identity.category.clone(),
             year: identity.year.clone(),
-            set: whole_set(identity),
+            // A brand's own set and a card without variation are called as what else there is begins.
+            set: format!("={}", whole_set(identity)),
             card: match subject {
                 Watched::Set => ANY.to_owned(),
-                Watched::Card => whole_card(identity),
+                Watched::Card => format!("={}", whole_card(identity)),
             },
         })
     }
@@ -181,6 +182,14 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// As people are told of it.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        self.to_string().replace("/=", "/")
+    }
+}
+
 impl fmt::Display for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Watch {
@@ -208,7 +217,11 @@ fn whole_card(identity: &Identity) -> String {
         .to_owned()
 }
 
+/// Whether one of `names` fits; the last of them is the whole name.
 fn fits(pattern: &str, names: &[&str]) -> bool {
+    if let (Some(whole), Some(name)) = (pattern.strip_prefix('='), names.last()) {
+        return fold_name(whole) == fold_name(name);
+    }
     let pattern = fold_name(pattern);
     names.iter().any(|name| matches(&pattern, &fold_name(name)))
 }
@@ -255,7 +268,7 @@ mod tests {
                 Watched::Card,
                 "grade_rows/pokemon/1999-00/Wizards/Base/Wayne Gretzky/14%2F111/",
                 false,
-                true,
+                false,
             ),
             (
                 Watched::Card,

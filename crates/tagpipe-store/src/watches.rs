@@ -173,7 +173,7 @@ impl Found {
         News::new(
             NewsKind::WatchChanged,
             NewsLevel::Info,
-            &format!("Watched {subject} {}: {count}", watch.watch),
+            &format!("Watched {subject} {}: {count}", watch.watch.in_words()),
         )
         .with_text(&text)
         .with_fact("Watch", &format!("{}: {}", watch.id, watch.watch))
