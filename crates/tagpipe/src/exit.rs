@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use tagpipe_engine::{RunEnd, RunError, Start};
+use tagpipe_sinks::backup::BackupError;
 use tagpipe_store::StoreError;
 
 /// How the program ends.
@@ -134,6 +135,12 @@ impl From<RunError> for Failure {
             exit,
             message: format!("{error}{hint}"),
         }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Failure {
+        Failure::could_not_run(error.to_string())
     }
 }
 

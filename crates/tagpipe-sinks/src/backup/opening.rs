@@ -50,8 +50,8 @@ fn read_sealed(
     }
     // What decoding makes of wrong bytes says little; whether they are the right ones says all.
     io::copy(&mut stored, &mut io::sink()).map_err(of_source)?;
-    expect("is stored", manifest, &manifest.stored, &stored.sum())?;
-    expect("is in it", manifest, &manifest.content, &content?)
+    expect("stored", manifest, &manifest.stored, &stored.sum())?;
+    expect("in it", manifest, &manifest.content, &content?)
 }
 
 /// Decrypts and decompresses into the file, and returns what came out.
@@ -124,9 +124,9 @@ fn expect(what: &str, manifest: &Manifest, expected: &Sum, found: &Sum) -> Resul
         return Ok(());
     }
     let how = if expected.bytes == found.bytes {
-        format!("the checksum of what {what} is wrong")
+        format!("the checksum of what is {what} is wrong")
     } else {
-        format!("{} bytes {what} in place of {}", found.bytes, expected.bytes)
+        format!("{} bytes are {what} in place of {}", found.bytes, expected.bytes)
     };
     Err(BackupError::Damaged {
         name: manifest.name.clone(),

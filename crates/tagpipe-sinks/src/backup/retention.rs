@@ -55,7 +55,7 @@ impl Retention {
     }
 
     /// Each span with how many of it are kept, and its number.
-    fn spans(&self) -> [(u32, fn(Timestamp) -> (i16, i16)); 4] {
+    fn spans(&self) -> [(u32, SpanOf); 4] {
         [
             (self.daily, |time| {
                 let day = date(time);
@@ -73,6 +73,9 @@ impl Retention {
         ]
     }
 }
+
+/// The year and the number in it of the span that a time lies in.
+type SpanOf = fn(Timestamp) -> (i16, i16);
 
 fn date(time: Timestamp) -> jiff::civil::Date {
     TimeZone::UTC.to_datetime(time).date()

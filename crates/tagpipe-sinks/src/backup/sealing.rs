@@ -75,7 +75,7 @@ pub async fn seal<R: Read + Send + 'static>(
                 Ok(upload) => Ok((Sealing { upload, sealed }, source)),
                 Err(error) => Err((error.into(), None)),
             },
-            Err(error) => Err((error, Some(writer))),
+            Err(error) => Err((error, Some(Box::new(writer)))),
         }
     };
     match tokio::task::spawn_blocking(work).await {

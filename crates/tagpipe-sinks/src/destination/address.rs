@@ -317,7 +317,8 @@ fn unknown(scheme: &str) -> InvalidDestination {
         "blob" | "wasb" | "wasbs" => "; did you mean `az://`?".to_owned(),
         _ => SCHEMES
             .iter()
-            .find(|(known, _)| differs_by_one(known, &scheme))
+            .find(|(known, _)| has_swapped(known, &scheme))
+            .or_else(|| SCHEMES.iter().find(|(known, _)| differs_by_one(known, &scheme)))
             .map(|(known, _)| format!("; did you mean `{known}://`?"))
             .unwrap_or_default(),
     };
@@ -327,7 +328,17 @@ fn unknown(scheme: &str) -> InvalidDestination {
     }
 }
 
-/// Whether one character was forgotten, added or mistaken, or two were swapped.
+/// Whether it is the same characters in another order.
+fn has_swapped(left: &str, right: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut characters: Vec<char> = text.chars().collect();
+        characters.sort_unstable();
+        characters
+    };
+    sorted(left) == sorted(right)
+}
+
+/// Whether one character was forgotten, added or mistaken.
 fn differs_by_one(left: &str, right: &str) -> bool {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let same_in_front = left
@@ -337,7 +348,6 @@ fn differs_by_one(left: &str, right: &str) -> bool {
         .count();
     let (left, right) = (&left[same_in_front..], &right[same_in_front..]);
     match (left, right) {
-        ([a, b, rest @ ..], [c, d, others @ ..]) if a == d && b == c && rest == others => true,
         ([_, rest @ ..], [_, others @ ..]) if rest == others => true,
         ([_, rest @ ..], others) if rest == others => true,
         (rest, [_, others @ ..]) => rest == others,

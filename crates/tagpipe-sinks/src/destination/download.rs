@@ -26,7 +26,10 @@ pub struct Download {
 
 enum Way {
     File(tokio::fs::File),
-    Object(BoxStream<'static, object_store::Result<Bytes>>),
+    Object {
+        stream: BoxStream<'static, object_store::Result<Bytes>>,
+        read: u64,
+    },
 }
 
 impl Download {
@@ -55,7 +58,7 @@ impl Download {
         Ok(Download {
             place,
             size,
-            way: Way::Object(stream),
+            way: Way::Object { stream, read: 0 },
         })
     }
 
@@ -77,11 +80,16 @@ impl Download {
                 let read = read.map_err(|error| DestinationError::of_file(&self.place, &error))?;
                 Ok((read > 0).then(|| block.freeze()))
             }
-            Way::Object(stream) => stream
-                .next()
-                .await
-                .transpose()
-                .map_err(|error| DestinationError::of_object(&self.place, &error)),
+            Way::Object { stream, read } => {
+                let next = stream.next().await.transpose();
+                let next = next.map_err(|error| DestinationError::of_object(&self.place, &error))?;
+                *read += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                // A connection that was cut may look like the end.
+                if next.is_none() && *read < self.size {
+                    return Err(DestinationError::cut_short(&self.place, *read, self.size));
+                }
+                Ok(next)
+            }
         }
     }
 

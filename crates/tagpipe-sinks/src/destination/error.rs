@@ -108,6 +108,15 @@ impl DestinationError {
         }
     }
 
+    /// About an object that ended before its end.
+    pub(super) fn cut_short(place: &Destination, read: u64, size: u64) -> DestinationError {
+        DestinationError {
+            place: place.to_string(),
+            trouble: Trouble::Unreachable,
+            cause: Some(format!("the connection ended after {read} of {size} bytes")),
+        }
+    }
+
     /// In our own words.
     pub(super) fn other(place: &Destination, cause: impl Into<String>) -> DestinationError {
         DestinationError {

@@ -61,11 +61,7 @@ pub async fn inspect_sqlite(path: &Path) -> Result<Contents, StoreError> {
 
 async fn inspect(connection: &DatabaseConnection, path: &Path) -> Result<Contents, StoreError> {
     let damaged = |what: &str| StoreError::Refused(format!("`{}` is damaged: {what}", path.display()));
-    let said = texts(
-        connection,
-        "SELECT integrity_check AS said FROM pragma_integrity_check(5)",
-    )
-    .await;
+    let said = texts(connection, "PRAGMA integrity_check(5)").await;
     let said = said.map_err(|error| name_file(path, error))?;
     if said != ["ok"] {
         return Err(damaged(&said.join("; ")));

@@ -104,8 +104,6 @@ impl Exportable {
 pub struct Snapshot {
     transaction: DatabaseTransaction,
     dialect: Dialect,
-    /// Cursors that were opened, for names that are never used twice.
-    cursors: u32,
 }
 
 impl Store {
@@ -128,7 +126,6 @@ impl Store {
         Ok(Snapshot {
             transaction,
             dialect: self.dialect,
-            cursors: 0,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{Stream, StreamExt};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, StreamTrait};
@@ -10,6 +11,9 @@ use tagpipe_core::tabular::{Column, Date, Kind, Row, Timestamp, Value};
 use super::{Exportable, Part, Selection, Snapshot};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
+
+/// Cursors that this process has opened.
+static CURSORS: AtomicU64 = AtomicU64::new(0);
 
 /// Most rows that are held together.
 const BATCH_ROWS: usize = 1_000;
@@ -56,10 +60,10 @@ impl Snapshot {
         let source = match self.dialect {
             Dialect::Sqlite => Source::Stream(Box::pin(self.transaction.stream_raw(statement).await?)),
             Dialect::Postgres => {
-                self.cursors += 1;
                 // A cursor rather than a stream: PostgreSQL closes a connection whose other side takes nothing for half a
-                // minute, as an upload may. Its name is new each time, because the driver remembers the columns of `FETCH`.
-                let cursor = format!("export_{}", self.cursors);
+                // minute, as an upload may. Its name is new each time, because a connection, which goes back to the pool,
+                // remembers the columns of each `FETCH`.
+                let cursor = format!("export_{}", CURSORS.fetch_add(1, Ordering::Relaxed));
                 let mut declare = statement;
                 declare.sql = format!("DECLARE {cursor} NO SCROLL CURSOR FOR {}", declare.sql);
                 self.transaction.execute_raw(declare).await?;

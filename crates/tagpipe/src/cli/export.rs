@@ -13,23 +13,25 @@ use tagpipe_store::export::Level;
   tagpipe export --table cards --split set --categories Hockey --format jsonl --to cards/
   tagpipe export --table cards --changed-since 'run 12' --to - --format jsonl | jq .name
 
-Formats: csv, jsonl, json, parquet, xlsx (Excel), sqlite, arrow (IPC file). csv, jsonl, json and sqlite may end in .gz or .zst.
-xlsx and sqlite take several tables in one file; of the others, each table is a file in a folder.
+Formats: csv, jsonl, json, parquet, xlsx (Excel), sqlite, arrow (IPC file). csv, jsonl, json and
+sqlite may end in .gz or .zst. xlsx and sqlite take several tables in one file; of the others, each
+table is a file in a folder.
 
-Rows that the site lists no more are exported with the time in vanished_at, unless --current leaves them out; the views
-catalogue, card_population and set_population have listed rows only. All tables of an export are of one moment. Two
-exports of one state are the same, byte for byte. Beside the file, or in the folder, a schema file tells columns, units,
-rows, checksums, how the newest run ended and when the data was read.
+Rows that the site lists no more are exported with the time in vanished_at, unless --current leaves
+them out; the views catalogue, card_population and set_population have listed rows only. All tables
+of an export are of one moment. Two exports of one state are the same, byte for byte. Beside the
+file, or in the folder, a schema file tells columns, units, rows, checksums, how the newest run
+ended and when the data was read.
 
-A file is seen when it is whole, and then takes the place of one of the same name. docs/export.md says the rest, such as what
-a spreadsheet may make of a CSV text that begins with =.
+A file is seen when it is whole, and then takes the place of one of the same name. docs/export.md
+says the rest, such as what a spreadsheet may make of a CSV text that begins with =.
 
 Which filters apply to which tables:
   --categories            all but grade_scale, discrepancies, runs, runners and the audit trail
   --year-filter           these, but categories and catalogue_history
   --set-filter            these, but years
   --changed-since         all but grade_scale
-  --current               the report's tables: categories, years, sets, cards, grade_rows, and the three views
+  --current               categories, years, sets, cards, grade_rows, and the three views
   --split LEVEL           as the filter of that level
 A filter that does not apply to one of the tables is an error.
 

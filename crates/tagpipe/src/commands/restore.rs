@@ -1,14 +1,14 @@
 //! `tagpipe restore`: a database, back from a backup. Everything is checked before anything is changed.
 
 use serde_json::json;
-use tagpipe_sinks::backup::{Engine, Identities, Manifest, Shelf, Stop};
+use tagpipe_sinks::backup::{BackupError, Engine, Identities, Manifest, Shelf, Stop};
 use tagpipe_sinks::destination::Destination;
+use tagpipe_store::DatabaseUrl;
 use tagpipe_store::backup::{
     Contents, Occupant, RestoreNote, occupant, replace_sqlite, restore_postgres, sign_sqlite,
 };
-use tagpipe_store::{DatabaseUrl, StoreError};
 
-use super::backup::{Scratch, failed, load, place, stopped, texts, until_signal, verifying};
+use super::backup::{Scratch, load, place, stopped, texts, until_signal, verifying};
 use crate::cli::{GlobalArguments, RestoreArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{print, print_json};
@@ -64,7 +64,7 @@ async fn bring_back(
     force: bool,
     stop: &Stop,
 ) -> Result<Restored, Failure> {
-    let (folder, manifest) = Shelf::find(from).await.map_err(failed)?;
+    let (folder, manifest) = Shelf::find(from).await.map_err(Failure::from)?;
     refuse_other_engine(url, &manifest)?;
     let url = &resolved(url);
     let is_damaged = refuse_to_overwrite(url, force).await?;
@@ -80,19 +80,21 @@ async fn bring_back(
     let moved_aside = match url {
         DatabaseUrl::Sqlite(path) => {
             verifying::check_sqlite(&manifest, &opened).await?;
-            sign_sqlite(&opened, &note).await.map_err(of_store)?;
+            sign_sqlite(&opened, &note)
+                .await
+                .map_err(|error| Failure::opening(&error))?;
             if stop.is_requested() {
-                return Err(failed(tagpipe_sinks::backup::BackupError::Stopped));
+                return Err(Failure::from(BackupError::Stopped));
             }
             replace_sqlite(&opened, path, is_damaged)
                 .await
-                .map_err(of_store)?
+                .map_err(|error| Failure::opening(&error))?
         }
         DatabaseUrl::Postgres(server) => {
             let namespace = manifest.namespace.as_deref().unwrap_or("public");
             restore_postgres(server, &opened, &verifying::contents(&manifest), namespace, &note)
                 .await
-                .map_err(of_store)?;
+                .map_err(|error| Failure::opening(&error))?;
             None
         }
         DatabaseUrl::Memory => None,
@@ -165,8 +167,4 @@ fn told(contents: &Contents) -> String {
         grouped(rows("cards")),
         grouped(rows("grade_rows"))
     )
-}
-
-fn of_store(error: StoreError) -> Failure {
-    Failure::could_not_run(error.to_string())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tagpipe_sinks::backup::{BackupError, Manifest, Recipients, Removal, Shelf, Stop};
+use tagpipe_sinks::backup::{Manifest, Recipients, Removal, Shelf, Stop};
 use tagpipe_sinks::destination::Destination;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::{DatabaseUrl, Store};
@@ -117,7 +117,9 @@ async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop
     }
     let mut removal = Removal::default();
     if let Some(rule) = settings.keep {
-        let shelf = Shelf::look(folder, Timestamp::now()).await.map_err(failed)?;
+        let shelf = Shelf::look(folder, Timestamp::now())
+            .await
+            .map_err(Failure::from)?;
         removal = shelf.removal(&rule);
         // Another machine's clock may run ahead of this one's: what was made just now is new all the same.
         removal.backups.retain(|one| one.name != manifest.name);
@@ -141,7 +143,9 @@ async fn rehearse(
     settings: &BackupSettings,
     folder: &Destination,
 ) -> Result<Exit, Failure> {
-    let shelf = Shelf::look(folder, Timestamp::now()).await.map_err(failed)?;
+    let shelf = Shelf::look(folder, Timestamp::now())
+        .await
+        .map_err(Failure::from)?;
     let removal = settings.keep.map_or_else(Removal::default, |rule| {
         shelf.removal_after_one_more(&rule, Timestamp::now())
     });
@@ -167,7 +171,9 @@ async fn list(global: &GlobalArguments, from: Option<&str>) -> Result<Exit, Fail
     given.push(("backup_to", "--from", from));
     let (_, settings) = load(global, &given)?;
     let folder = place(&settings)?;
-    let shelf = Shelf::look(&folder, Timestamp::now()).await.map_err(failed)?;
+    let shelf = Shelf::look(&folder, Timestamp::now())
+        .await
+        .map_err(Failure::from)?;
     if global.json {
         let incomplete: Vec<Value> = shelf
             .incomplete
@@ -228,7 +234,7 @@ async fn verify(
     let place = place(&settings)?;
     let stop = Stop::default();
     let work = async {
-        let (folder, manifest) = Shelf::find(&place).await.map_err(failed)?;
+        let (folder, manifest) = Shelf::find(&place).await.map_err(Failure::from)?;
         verifying::verify(&folder, &manifest, settings.identities, scratch_url, &stop).await?;
         Ok((folder, manifest))
     };
@@ -275,10 +281,6 @@ pub(super) fn place(settings: &BackupSettings) -> Result<Destination, Failure> {
     settings.to.clone().ok_or_else(|| {
         Failure::usage("where are the backups? name their folder with --from, or set backup_to")
     })
-}
-
-pub(super) fn failed(error: BackupError) -> Failure {
-    Failure::could_not_run(error.to_string())
 }
 
 /// Does the work, and has it stop and clean up on a signal. `None` if one came.

@@ -85,18 +85,35 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Whether its process is gone. One that has no lock yet is being made, unless it is old.
+/// Whether its process is gone. One that has no lock yet is being made, unless it is old or its process is not there.
 fn is_abandoned(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => match lock.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
         },
-        Err(_) => folder
-            .metadata()
-            .and_then(|found| found.modified())
-            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age.as_secs() > 60)),
+        Err(_) => is_of_the_dead(folder) || is_old(folder),
     }
+}
+
+/// Whether the process that its name tells is not there, where that can be known.
+fn is_of_the_dead(folder: &Path) -> bool {
+    let name = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+    let processes = Path::new("/proc");
+    process.is_some_and(|process| {
+        processes.join("self").exists() && process.parse::<u32>().is_ok() && !processes.join(process).exists()
+    })
+}
+
+fn is_old(folder: &Path) -> bool {
+    folder
+        .metadata()
+        .and_then(|found| found.modified())
+        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age.as_secs() > 60))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tagpipe_sinks::destination::Destination;
 use tagpipe_store::backup::{Contents, Dump, PostgresSnapshot, copy_sqlite, count_sqlite, sqlite_version};
 use tagpipe_store::{DatabaseUrl, StoreError};
 
-use super::{Scratch, failed};
+use super::Scratch;
 use crate::exit::Failure;
 
 /// Stores a backup of the database at `url` in `folder`.
@@ -40,8 +40,8 @@ pub(super) async fn take(
             })?;
             let (sealing, _) = seal(file, &place, recipients, stop.clone())
                 .await
-                .map_err(failed)?;
-            let sealed = sealing.finish().await.map_err(failed)?;
+                .map_err(Failure::from)?;
+            let sealed = sealing.finish().await.map_err(Failure::from)?;
             let source = Source {
                 engine: Engine::Sqlite,
                 engine_version: sqlite_version(&copy).await.map_err(|error| of_store(&error))?,
@@ -83,12 +83,12 @@ async fn of_snapshot(
     let dump = snapshot.dump().map_err(|error| of_store(&error))?;
     let (sealing, dump) = seal(dump, &place, recipients, stop.clone())
         .await
-        .map_err(failed)?;
+        .map_err(Failure::from)?;
     if let Err(error) = whole(dump).await {
         sealing.abort().await;
         return Err(of_store(&error));
     }
-    sealing.finish().await.map_err(failed)
+    sealing.finish().await.map_err(Failure::from)
 }
 
 /// Whether `pg_dump` wrote all that there is.

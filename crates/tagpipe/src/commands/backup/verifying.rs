@@ -11,7 +11,7 @@ use tagpipe_store::backup::{
     try_restore_postgres,
 };
 
-use super::{Scratch, failed};
+use super::Scratch;
 use crate::exit::Failure;
 
 /// Tries it. PostgreSQL needs `server`: an empty database, or one beside which a scratch database is made.
@@ -57,7 +57,7 @@ pub(in crate::commands) async fn open(
         .map_err(|error| Failure::could_not_run(format!("cannot write `{}`: {error}", into.display())))?;
     open_into(folder, manifest, identities, file, stop.clone())
         .await
-        .map_err(failed)
+        .map_err(Failure::from)
 }
 
 /// Whether the opened copy is sound and has what its manifest tells of.

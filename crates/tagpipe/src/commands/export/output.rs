@@ -167,7 +167,7 @@ impl<'a> Output<'a> {
             Target::StandardOutput(_) => ("standard output".to_owned(), None),
             Target::File(_, folder, name) => {
                 let file = place(folder, name)?;
-                (file.to_string(), Some(place(folder, &schema_name(name))?))
+                (as_written(&file), Some(place(folder, &schema_name(name))?))
             }
             Target::Folder(_, folder) => (folder.to_string(), Some(place(folder, SCHEMA_FILE)?)),
         };
@@ -177,7 +177,7 @@ impl<'a> Output<'a> {
         Ok(Exported {
             to,
             schema,
-            schema_file: schema_file.map(|file| file.to_string()),
+            schema_file: schema_file.as_ref().map(as_written),
             standing: standing.clone(),
         })
     }
@@ -287,6 +287,12 @@ fn texts(part: &Part, level: Level) -> Vec<Texts> {
         texts.push(vec![identity.brand.clone(), identity.set.clone()]);
     }
     texts
+}
+
+/// An address as people write it: what is in the working folder needs no `./`.
+fn as_written(place: &Destination) -> String {
+    let text = place.to_string();
+    text.strip_prefix("./").map_or(text.clone(), str::to_owned)
 }
 
 fn place(folder: &Destination, name: &str) -> Result<Destination, Trouble> {

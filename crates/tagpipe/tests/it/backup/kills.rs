@@ -1,10 +1,17 @@
 //! A process may be killed at any instant: nothing half is left that could be taken for whole, and the database is the one
 //! that it was, or the one that was to be restored.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::harness::Running;
+
+/// How long a command takes on this machine, undisturbed.
+async fn time_of(rig: &Rig, arguments: &[&str]) -> Duration {
+    let begun = Instant::now();
+    done(rig, arguments).await;
+    begun.elapsed()
+}
 
 /// Starts a command on the rig's database and kills it after a while.
 async fn killed(rig: &Rig, arguments: &[&str], after: Duration) -> Ended {
@@ -21,14 +28,11 @@ async fn a_killed_backup_is_none() {
     let mut chance = fastrand::Rng::with_seed(1);
     let rig = rig_with_data(Engine::Sqlite).await;
     add_bulk(&rig, 30);
+    let command = ["backup", "--to", "safe"];
+    let whole = time_of(&rig, &command).await;
     let mut struck = 0;
     for _ in 0..12 {
-        let ended = killed(
-            &rig,
-            &["backup", "--to", "safe"],
-            Duration::from_millis(chance.u64(20..600)),
-        )
-        .await;
+        let ended = killed(&rig, &command, whole.mul_f64(chance.f64())).await;
         struck += usize::from(ended.code.is_none());
         for name in names(&rig.folder().join("safe")) {
             assert!(name.starts_with("tagpipe-"), "nothing half is seen: {name}");
@@ -59,15 +63,12 @@ async fn a_killed_restore_leaves_the_one_or_the_other() {
     sqlite(&database, "CREATE TABLE mark (attempt)");
     done(&rig, &["backup", "--to", "safe"]).await;
     let mark = "SELECT coalesce(max(attempt), 'restored') FROM mark";
+    let command = ["restore", "--from", "safe", "--force"];
+    let whole = time_of(&rig, &command).await;
     let (mut struck, mut old, mut new) = (0, 0, 0);
     for attempt in 0..14 {
         sqlite(&database, &format!("INSERT INTO mark VALUES ({attempt})"));
-        let ended = killed(
-            &rig,
-            &["restore", "--from", "safe", "--force"],
-            Duration::from_millis(chance.u64(20..900)),
-        )
-        .await;
+        let ended = killed(&rig, &command, whole.mul_f64(chance.f64())).await;
         struck += usize::from(ended.code.is_none());
         assert_eq!(
             sqlite(&database, "PRAGMA integrity_check"),
@@ -101,16 +102,13 @@ async fn a_killed_restore_leaves_a_postgres_whole() {
     };
     let made = done(&rig, &["backup", "--to", "safe"]).await;
     let manifest = made["backup"].clone();
+    let command = ["restore", "--from", "safe", "--force"];
+    let whole = time_of(&rig, &command).await;
     let (mut struck, mut old) = (0, 0);
-    for attempt in 0..10 {
+    for attempt in 0..7 {
         psql(&url, "DELETE FROM frontier");
         let before = counted(&rig, &manifest);
-        let ended = killed(
-            &rig,
-            &["restore", "--from", "safe", "--force"],
-            Duration::from_millis(chance.u64(50..900)),
-        )
-        .await;
+        let ended = killed(&rig, &command, whole.mul_f64(chance.f64())).await;
         struck += usize::from(ended.code.is_none());
         // What the killed one had begun is taken back when the server notices.
         let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tagpipe backup'";
@@ -140,15 +138,14 @@ async fn a_killed_restore_leaves_a_postgres_whole() {
 async fn sigterm_leaves_nothing() {
     let rig = rig_with_data(Engine::Sqlite).await;
     add_bulk(&rig, 60);
-    for (after, arguments) in [
-        (150, &["backup", "--to", "safe"][..]),
-        (400, &["backup", "--to", "safe"]),
-    ] {
+    let command = ["backup", "--to", "safe"];
+    let whole = time_of(&rig, &command).await;
+    for share in [0.3, 0.6, 0.9] {
         let address = address(&rig);
-        let mut all = arguments.to_vec();
+        let mut all = command.to_vec();
         all.extend(["--json", "--database-url", &address]);
         let running = Running::start(rig.command(&all));
-        tokio::time::sleep(Duration::from_millis(after)).await;
+        tokio::time::sleep(whole.mul_f64(share)).await;
         if !running.has_ended() {
             running.signal("TERM").await;
         }

@@ -13,7 +13,13 @@ async fn what_comes_back_is_what_was_there(engine: Engine) {
     let manifest = &made["backup"];
     assert_eq!(made["verified"], true);
     assert_eq!(promised(manifest), before);
-    assert_eq!(manifest["migrations"].as_array().expect("a list").len(), 10);
+    let last = "SELECT max(version) FROM seaql_migrations";
+    let last = match rig.database_url() {
+        DatabaseUrl::Postgres(url) => psql(&url, last),
+        _ => sqlite(&rig.folder().join("tagpipe.db"), last),
+    };
+    let migrations = manifest["migrations"].as_array().expect("a list");
+    assert_eq!(migrations.last().expect("some"), &last);
 
     // The files, by other programs.
     let object = rig.folder().join("safe").join(text(&manifest["object"]));
@@ -208,7 +214,11 @@ async fn an_older_schema_is_brought_up_to_date_afterwards() {
         store.migrate_down(2).await.expect("an older schema");
         store.close().await;
         let made = done(&rig, &["backup", "--to", "safe"]).await;
-        assert_eq!(made["backup"]["migrations"].as_array().map(Vec::len), Some(8));
+        let (applied, pending) = tagpipe_store::Store::migrations(&rig.database_url())
+            .await
+            .expect("a schema");
+        assert_eq!(made["backup"]["migrations"], serde_json::json!(applied));
+        assert_eq!(pending.len(), 2);
         // The database that is replaced has gone on.
         done_plain(&rig, &["db", "migrate"]).await;
         done(&rig, &["restore", "--from", "safe", "--force"]).await;

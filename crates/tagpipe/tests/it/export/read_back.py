@@ -270,6 +270,8 @@ def compare(database, form, table, file):
     for count, (wanted, got) in enumerate(pairs, 1):
         assert wanted is not missing, f"{form} {table}: row {count} is too many: {got}"
         assert got is not missing, f"{form} {table}: row {count} is missing: {wanted}"
+        if wanted == got and list(map(type, wanted)) == list(map(type, got)):
+            continue
         for name, one, other in zip(names, wanted, got, strict=True):
             assert is_same(form, one, other), f"{form} {table} row {count} {name}: {one!r} became {other!r}"
     if form == "csv" and os.path.getsize(file) < 10_000_000 and not file.endswith(".zst"):
