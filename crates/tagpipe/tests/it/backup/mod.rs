@@ -104,15 +104,19 @@ fn psql(url: &url::Url, sql: &str) -> String {
 /// Rows of each of the manifest's tables, as the database's own client counts them.
 fn counted(rig: &Rig, manifest: &Value) -> BTreeMap<String, u64> {
     let tables = manifest["tables"].as_object().expect("tables");
-    tables
+    let counts: Vec<String> = tables
         .keys()
-        .map(|table| {
-            let sql = format!("SELECT count(*) FROM \"{table}\"");
-            let rows = match rig.database_url() {
-                DatabaseUrl::Postgres(url) => psql(&url, &sql),
-                _ => sqlite(&rig.folder().join("tagpipe.db"), &sql),
-            };
-            (table.clone(), rows.parse().expect("a number"))
+        .map(|table| format!("SELECT '{table}', count(*) FROM \"{table}\""))
+        .collect();
+    let sql = counts.join(" UNION ALL ");
+    let told = match rig.database_url() {
+        DatabaseUrl::Postgres(url) => psql(&url, &sql),
+        _ => sqlite(&rig.folder().join("tagpipe.db"), &sql),
+    };
+    told.lines()
+        .map(|line| {
+            let (table, rows) = line.split_once('|').expect("two columns");
+            (table.to_owned(), rows.parse().expect("a number"))
         })
         .collect()
 }
