@@ -98,12 +98,11 @@ pub struct Date(pub i32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
-const SECONDS_A_DAY: i64 = 86_400;
-
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(i64::from(self.0) * SECONDS_A_DAY) {
-            Ok(midnight) => jiff::tz::Offset::UTC.to_datetime(midnight).date().fmt(f),
+        let first = jiff::civil::date(1970, 1, 1);
+        match first.checked_add(jiff::Span::new().days(self.0)) {
+            Ok(day) => day.fmt(f),
             // Beyond the year 9999: no calendar's day, and no reason to lose the number.
             Err(_) => write!(f, "day {}", self.0),
         }

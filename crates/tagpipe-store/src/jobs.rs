@@ -282,12 +282,12 @@ impl Store {
         Ok(self.write(self.dialect.statement(sql, values)).await? > 0)
     }
 
-    /// Lets a job wait again that `holder` cannot do to its end.
+    /// Lets a job wait again that `holder` is asked not to do to its end: this beginning does not count.
     ///
     /// # Errors
     /// See [`StoreError::class`].
     pub async fn give_back_job(&self, id: i64, holder: &str, reason: &str) -> Result<bool, StoreError> {
-        let sql = "UPDATE jobs SET state = 'waiting', holder = '', held_until = NULL, reason = $3 \
+        let sql = "UPDATE jobs SET state = 'waiting', holder = '', held_until = NULL, reason = $3, attempts = attempts - 1 \
                    WHERE id = $1 AND holder = $2 AND state = 'working'";
         let values = [id.into(), holder.into(), self.dialect.text(reason)];
         Ok(self.write(self.dialect.statement(sql, values)).await? > 0)

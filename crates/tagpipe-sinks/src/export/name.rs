@@ -27,7 +27,9 @@ pub fn part_paths(parts: &[(i64, Vec<Texts>)]) -> HashMap<i64, Vec<String>> {
         .iter()
         .map(|(id, texts)| {
             let mut path = plain(texts);
-            if seen.get(&path).is_some_and(|times| *times > 1)
+            // The schema file of a folder has a name of its own.
+            let is_schema = path.len() == 1 && path[0] == "schema";
+            if (is_schema || seen.get(&path).is_some_and(|times| *times > 1))
                 && let Some(last) = path.last_mut()
             {
                 last.push('-');
@@ -145,6 +147,12 @@ mod tests {
         ];
         let made: HashSet<_> = paths(&sets).into_iter().collect();
         assert_eq!(made.len(), sets.len(), "{made:?}");
+    }
+
+    #[test]
+    fn a_category_called_schema_does_not_take_the_schema_files_name() {
+        let paths = part_paths(&[(1, vec![vec!["Schema".to_owned()]])]);
+        assert!(paths[&1][0].starts_with("schema-"), "{paths:?}");
     }
 
     proptest! {

@@ -145,6 +145,11 @@ const SEEN_BY_RUN: Column = or_null(integer(
 ));
 
 const CHANGED_SINCE: Option<&str> = Some("t.changed_at > {since}");
+// A new name alone is no change of what a row shows (`changed_at`), but one of what it is called.
+const SET_CHANGED_SINCE: &str = "t.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
+     WHERE h.subject = 'set' AND h.subject_id = t.id AND h.event = 'renamed' AND h.observed_at > {since})";
+const CARD_CHANGED_SINCE: &str = "t.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
+     WHERE h.subject = 'card' AND h.subject_id = t.id AND h.event = 'renamed' AND h.observed_at > {since})";
 const OBSERVED_SINCE: Option<&str> = Some("t.observed_at > {since}");
 const CREATED_SINCE: Option<&str> = Some("t.created_at > {since}");
 const LISTED_YEAR: Vanished = Vanished::Noted(
@@ -197,6 +202,7 @@ const CATALOGUE: Source = Source {
         "EXISTS (SELECT 1 FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id \
              WHERE cards.id = t.card_id AND (cards.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
              WHERE h.event = 'renamed' AND h.observed_at > {since} AND ((h.subject = 'set' AND h.subject_id = sets.id) \
+                 OR (h.subject = 'card' AND h.subject_id = cards.id) \
                  OR (h.subject = 'category' AND h.subject_id = years.category_id)))))",
     ),
     vanished: Vanished::LeftOut,
@@ -307,7 +313,7 @@ const SETS: Source = Source {
         year: Some("t.year_id"),
         set: Some("t.id"),
     }),
-    changed: CHANGED_SINCE,
+    changed: Some(SET_CHANGED_SINCE),
     vanished: LISTED_SET,
 };
 
@@ -340,7 +346,7 @@ const CARDS: Source = Source {
         year: Some("sets.year_id"),
         set: Some("t.set_id"),
     }),
-    changed: CHANGED_SINCE,
+    changed: Some(CARD_CHANGED_SINCE),
     vanished: LISTED_CARD,
 };
 

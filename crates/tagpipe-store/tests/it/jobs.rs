@@ -133,6 +133,7 @@ async fn a_job_that_was_given_back_waits_again(crawl: Crawl) {
         (JobState::Waiting, "its service was stopped")
     );
     assert!(store.begin_job(id, "b", MINUTE).await.unwrap());
+    assert_eq!(store.job(id).await.unwrap().unwrap().attempts, 1);
 }
 
 async fn only_a_waiting_job_is_taken_back(crawl: Crawl) {

@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use tagpipe_engine::{PlannedJob, RunOptions};
+use tagpipe_sinks::export::FileFormat;
 use tagpipe_store::JobKind;
 
 use super::export;
@@ -37,8 +38,9 @@ pub(super) fn arguments(
     arguments.map_err(|failure| failure.message)
 }
 
-/// The jobs that the settings order by a timetable.
+/// The jobs that the settings order by a timetable. Checks what all jobs need of the settings.
 pub(super) fn planned(settings: &Merged) -> Result<Vec<PlannedJob>, Failure> {
+    export_settings(settings)?;
     let Some(cron) = backup_schedule(settings)? else {
         return Ok(Vec::new());
     };
@@ -76,6 +78,12 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
     }
     let name =
         name.ok_or_else(|| Failure::usage("`name` is missing: what the exported file is to be called"))?;
+    // A name without an ending is a folder's; what has one says its format by it, and takes no other file's place.
+    if name.contains('.') {
+        FileFormat::choose(options.get("format"), Some(name))
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        FileFormat::choose(None, Some(name)).map_err(|error| Failure::usage(error.to_string()))?;
+    }
     let folder = export_settings(settings)?.to;
     arguments.push(format!("--to={}", place(&folder, name)?));
     let parsed = parsed(&arguments)?;

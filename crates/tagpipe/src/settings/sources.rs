@@ -400,7 +400,7 @@ fn masked(key: &str, text: &str) -> String {
             .parse::<DatabaseUrl>()
             .map_or_else(|_| "*** (not an address)".to_owned(), |url| url.to_string()),
         // Credentials in it are refused, and then they are in it.
-        "backup_to" => tagpipe_sinks::destination::Destination::parse(text)
+        "backup_to" | "export_to" => tagpipe_sinks::destination::Destination::parse(text)
             .map_or_else(|_| "*** (not a destination)".to_owned(), |to| to.to_string()),
         "backup_recipients" if text.to_ascii_uppercase().contains("AGE-SECRET-KEY") => "***".to_owned(),
         "base_url" => match text.rsplit_once('@') {

@@ -115,6 +115,16 @@ async fn who_orders_cannot_choose_a_place() {
         ("export", json!({ "name": "a.doc" }), "a.doc"),
         (
             "export",
+            json!({ "name": "tagpipe.toml", "format": "csv" }),
+            "tagpipe.toml",
+        ),
+        (
+            "export",
+            json!({ "name": "tagpipe.db-wal", "format": "csv" }),
+            "tagpipe.db-wal",
+        ),
+        (
+            "export",
             json!({ "name": "a.csv", "table": "runs", "set_filter": "Topps" }),
             "set",
         ),
@@ -204,5 +214,11 @@ async fn each_run_is_exported_if_the_settings_say_so() {
     rig.write("out", "a file where a folder should be");
     let ended = rig.run(&[]).await;
     ended.summary(0);
-    assert!(ended.stderr.contains("export"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot be exported"), "{}", ended.stderr);
+    let told = rig.audit().await;
+    assert!(
+        told.iter().any(|entry| entry.level == "ERROR"
+            && entry.message.contains("cannot be exported to out/catalogue.csv")),
+        "not in the trail"
+    );
 }

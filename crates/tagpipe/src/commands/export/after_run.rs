@@ -1,9 +1,12 @@
 //! The exports that the settings want after each run.
 
+use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
+use tagpipe_store::{Store, StoreError};
+
 use super::{Trouble, carry_out, check, in_words};
 use crate::cli::{ExportArguments, GlobalArguments};
 use crate::exit::{Exit, Failure};
-use crate::settings::{Merged, export_settings};
+use crate::settings::{Merged, database_url, export_settings};
 
 /// What is exported after a run.
 #[derive(Debug, Default)]
@@ -52,9 +55,40 @@ impl AfterRun {
                 Ok(exported) => tracing::info!("exported: {}", in_words(&exported)),
                 Err(failure) => {
                     let to = export.to.as_deref().unwrap_or_default();
-                    tracing::error!("the run cannot be exported to {to}: {}", failure.message);
+                    let message = format!("the run cannot be exported to {to}: {}", failure.message);
+                    tracing::error!("{message}");
+                    note(global, message).await;
                 }
             }
         }
+    }
+}
+
+/// Enters a failure in the audit trail.
+async fn note(global: &GlobalArguments, message: String) {
+    let entry = AuditEntry {
+        level: AuditLevel::Error,
+        kind: AuditKind::Error,
+        page_key: None,
+        operation: "export".to_owned(),
+        message,
+        context: serde_json::json!({}),
+    };
+    let origin = AuditOrigin {
+        run: None,
+        runner_id: "tagpipe export",
+    };
+    let noted = async {
+        let merged = Merged::load(global.config.as_deref(), &global.given())?;
+        let reading = |error: StoreError| Failure::reading(&error);
+        let store = Store::open(&database_url(&merged)?, false)
+            .await
+            .map_err(reading)?;
+        let noted = store.audit(origin, &[entry]).await.map_err(reading);
+        store.close().await;
+        noted
+    };
+    if let Err(failure) = noted.await {
+        tracing::warn!("that is not in the audit trail: {}", failure.message);
     }
 }

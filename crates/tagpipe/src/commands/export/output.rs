@@ -234,7 +234,8 @@ impl<'a> Output<'a> {
     async fn begin_file(&self, folder: &Destination, name: &str) -> Result<ExportFile, Trouble> {
         let place = place(folder, name)?;
         if let Some(path) = place.local_path() {
-            refuse_what_is_no_export(path, self.database.as_deref())?;
+            let is_sqlite = self.plan.target.format().format.name() == "sqlite";
+            refuse_what_is_no_export(path, self.database.as_deref(), is_sqlite)?;
         }
         Ok(ExportFile::begin(self.plan.target.format(), &place).await?)
     }
@@ -309,28 +310,63 @@ async fn make_folder(folder: &Destination) {
     }
 }
 
-/// A file takes the place of another one of its name. It must not be the database's own, and a device or pipe is no file.
-fn refuse_what_is_no_export(path: &Path, database: Option<&Path>) -> Result<(), Trouble> {
+/// What SQLite keeps beside a database's file.
+const BESIDE_DATABASE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A file takes the place of another one of its name. It must not be the database's own, or one that SQLite would read its log
+/// into; and a device or pipe is no file.
+fn refuse_what_is_no_export(path: &Path, database: Option<&Path>, is_sqlite: bool) -> Result<(), Trouble> {
     let refused = |why: String| Err(Trouble::Export(ExportError::Usage(why)));
-    let Ok(found) = std::fs::metadata(path) else {
-        return Ok(());
+    let is_own = |file: &Path| {
+        is_same(path, file)
+            || BESIDE_DATABASE
+                .iter()
+                .any(|end| is_same(path, &beside(file, end)))
     };
-    if !found.is_file() && !found.is_dir() {
+    if database.is_some_and(is_own) {
+        return refused(format!(
+            "`{}` is the database that is exported, or belongs to it; name another file",
+            path.display()
+        ));
+    }
+    if is_sqlite
+        && let Some(log) = BESIDE_DATABASE
+            .map(|end| beside(path, end))
+            .iter()
+            .find(|log| log.exists())
+    {
+        return refused(format!(
+            "`{}` stands there: somebody has the database beside it open, or left changes in it that SQLite would read into the \
+             new one; close it, or remove that file",
+            log.display()
+        ));
+    }
+    let is_odd = |found: &std::fs::Metadata| !found.is_file() && !found.is_dir();
+    if std::fs::metadata(path).is_ok_and(|found| is_odd(&found)) {
         return refused(format!(
             "`{}` is no regular file; write to standard output with --to -",
             path.display()
         ));
     }
-    let is_database = database.is_some_and(|database| {
-        matches!((database.canonicalize(), path.canonicalize()), (Ok(database), Ok(path)) if database == path)
-    });
-    if is_database {
-        return refused(format!(
-            "`{}` is the database that is exported; name another file",
-            path.display()
-        ));
-    }
     Ok(())
+}
+
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Whether both are one file, by whatever links; one that is not there yet is told by its folder and name.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    matches!((real(one), real(other)), (Some(one), Some(other)) if one == other)
 }
 
 async fn write_schema(schema: &Schema, file: &Destination) -> Result<(), Trouble> {

@@ -4,8 +4,8 @@ use tagpipe_core::filter::Filters;
 use tagpipe_core::tabular::Timestamp;
 use tagpipe_sinks::destination::Destination;
 use tagpipe_sinks::export::FileFormat;
-use tagpipe_store::Store;
 use tagpipe_store::export::{Exportable, NotApplicable, Selection};
+use tagpipe_store::{Store, StoreError};
 
 use super::Asked;
 use crate::cli::ExportArguments;
@@ -198,11 +198,23 @@ async fn changed_since_us(store: &Store, text: &str) -> Result<i64, Failure> {
             "`{text}` names no run (set by --changed-since); write 'run 12'; `tagpipe runs` lists them"
         ))
     })?;
-    let end = store
+    let reading = |error: StoreError| Failure::reading(&error);
+    let unknown = || Failure::usage(format!("there is no run {run}; `tagpipe runs` lists them"));
+    let found = store
+        .run_overview(run)
+        .await
+        .map_err(reading)?
+        .ok_or_else(unknown)?;
+    if found.finished_at.is_none() {
+        return Err(Failure::usage(format!(
+            "run {run} has no end yet (set by --changed-since); name one that has, or a time"
+        )));
+    }
+    store
         .end_of_run_us(run)
         .await
-        .map_err(|error| Failure::reading(&error))?;
-    end.ok_or_else(|| Failure::usage(format!("there is no run {run}; `tagpipe runs` lists them")))
+        .map_err(reading)?
+        .ok_or_else(unknown)
 }
 
 /// Which flag asked for what a table cannot give.
