@@ -217,7 +217,8 @@ async fn rows_changed_since_a_time_are_told(crawl: Crawl) {
             "UPDATE cards SET counts = '{{\"9\":3}}', total = 3, changed_at = {nine}, last_seen_at = {nine} WHERE id = 5; \
              UPDATE cards SET vanished_at = {nine}, changed_at = {nine} WHERE id = 6; \
              UPDATE cards SET last_seen_at = {nine} WHERE id = 7; \
-             UPDATE sets SET brand = 'Bowman', changed_at = {nine}, last_seen_at = {nine} WHERE id = 4; \
+             UPDATE sets SET brand = 'Bowman', last_seen_at = {nine} WHERE id = 4; \
+             UPDATE cards SET name = 'Another name', last_seen_at = {nine} WHERE id = 9; \
              INSERT INTO discrepancies (id, subject, subject_id, page_key, what, expected, expected_by, found, run_id, \
                  created_at, resolved_at) \
              VALUES (1, 'card', 1, 'k', 'w', '1', 'b', '2', 1, '2026-11-24T07:00:00.000Z', {nine}), \
@@ -229,14 +230,14 @@ async fn rows_changed_since_a_time_are_told(crawl: Crawl) {
         changed_since_us: Some((1_795_478_400 + hour * 3600) * 1_000_000),
         ..Selection::default()
     };
-    assert_eq!(ids(&crawl, "cards", &since(8)).await, [5, 6]);
+    assert_eq!(ids(&crawl, "cards", &since(8)).await, [5, 6, 9]);
     assert_eq!(ids(&crawl, "cards", &since(6)).await.len(), 24);
     assert_eq!(ids(&crawl, "cards", &since(9)).await, Vec::<i64>::new());
     assert_eq!(ids(&crawl, "sets", &since(8)).await, [4]);
-    // A card's row of the catalogue is another one when its set has another name, and gone when the card is.
-    assert_eq!(ids(&crawl, "catalogue", &since(8)).await, [5, 7, 8]);
+    // A card's row of the catalogue is another one when it or its set has another name, and gone when the card is.
+    assert_eq!(ids(&crawl, "catalogue", &since(8)).await, [5, 7, 8, 9]);
     assert_eq!(ids(&crawl, "card_population", &since(8)).await, [5]);
-    assert_eq!(ids(&crawl, "catalogue_history", &since(8)).await.len(), 2);
+    assert_eq!(ids(&crawl, "catalogue_history", &since(8)).await.len(), 3);
     assert_eq!(ids(&crawl, "discrepancies", &since(8)).await, [1]);
     let not_dated = since(8).check(table("grade_scale"));
     assert_eq!(not_dated, Err(NotApplicable::Dates { table: "grade_scale" }));
