@@ -26,13 +26,15 @@ pub enum NewsKind {
     Discrepancies,
     /// A planned time passed without a run.
     ScheduleMissed,
+    /// An export or a backup that the service was asked for failed.
+    JobFailed,
     /// A watched card or set changed.
     WatchChanged,
 }
 
 impl NewsKind {
     /// Every kind.
-    pub const ALL: [NewsKind; 9] = [
+    pub const ALL: [NewsKind; 10] = [
         NewsKind::RunFinished,
         NewsKind::RunFailed,
         NewsKind::RunInterrupted,
@@ -41,6 +43,7 @@ impl NewsKind {
         NewsKind::LayoutChanged,
         NewsKind::Discrepancies,
         NewsKind::ScheduleMissed,
+        NewsKind::JobFailed,
         NewsKind::WatchChanged,
     ];
 
@@ -56,6 +59,7 @@ impl NewsKind {
             NewsKind::LayoutChanged => "layout_changed",
             NewsKind::Discrepancies => "discrepancies",
             NewsKind::ScheduleMissed => "schedule_missed",
+            NewsKind::JobFailed => "job_failed",
             NewsKind::WatchChanged => "watch_changed",
         }
     }

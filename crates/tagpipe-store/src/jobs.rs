@@ -9,11 +9,13 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tagpipe_core::news::{News, NewsKind, NewsLevel};
 
 use crate::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin, insert_audit};
 use crate::connect::Store;
 use crate::error::StoreError;
 use crate::frontier::microseconds;
+use crate::news::insert_news;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -326,6 +328,12 @@ impl Store {
                 JobEnd::Failed(_) => entry(job.id, AuditLevel::Error, format!("{what} failed: {reason}")),
             };
             insert_audit(&transaction, dialect, ORIGIN, &[&entry]).await?;
+            if let JobEnd::Failed(_) = end {
+                let news = News::new(NewsKind::JobFailed, NewsLevel::Error, &format!("{what} failed"))
+                    .with_text(reason)
+                    .with_fact("Job", &job.id.to_string());
+                insert_news(&transaction, dialect, &[news]).await?;
+            }
         }
         transaction.commit().await?;
         Ok(ended)

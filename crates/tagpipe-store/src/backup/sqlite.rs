@@ -4,6 +4,7 @@
 //! writes cannot be cut while the copy is made, so it grows by what is written meanwhile; the next checkpoint and
 //! `journal_size_limit` take that back. The online backup interface would begin anew whenever another process writes.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::{ACTOR, Contents, OPERATION, RestoreNote};
 use crate::connect::{applied_migrations, name_file};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
+use crate::migrations::relations;
 
 /// How long a file that somebody else is using is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,9 +148,9 @@ pub async fn sign_sqlite(path: &Path, note: &RestoreNote) -> Result<(), StoreErr
 ///
 /// A database that is there is closed in order first: its log of writes goes into it, so that whenever this process ends
 /// there is one whole database at the path, the old one or the new one, and never the one with the other's log. One that
-/// `is_damaged` cannot be closed in order; it is moved aside.
+/// `is_damaged` cannot be closed in order; it is moved aside, as is one with tables of others or with damage inside.
 ///
-/// Returns where the damaged one went.
+/// Returns where one that was moved aside went.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] while another process uses the database, [`StoreError::Refused`] where it cannot be replaced.
@@ -172,10 +174,30 @@ pub async fn replace_sqlite(
         return Ok(Some(aside));
     }
     let holder = lock_alone(path).await?;
+    if holds_more_than_tagpipe(&holder).await {
+        close(holder).await;
+        let aside = move_aside(path)?;
+        put(restored, path)?;
+        return Ok(Some(aside));
+    }
     // In this order: with the database closed in order there is nothing in its log.
     let done = remove_logs(path).and_then(|()| put(restored, path));
     close(holder).await;
     done.map(|()| None)
+}
+
+/// Whether a database has tables and views of others, or is damaged: what no backup of tagpipe's has is not thrown away.
+async fn holds_more_than_tagpipe(connection: &DatabaseConnection) -> bool {
+    let ours = relations(Dialect::Sqlite);
+    let is_ours =
+        |name: &String| ours.contains(name) || name.starts_with("sqlite_") || name.starts_with("card_search");
+    let named = texts(
+        connection,
+        "SELECT name AS said FROM sqlite_master WHERE type IN ('table', 'view')",
+    )
+    .await;
+    let checked = texts(connection, "PRAGMA quick_check(1)").await;
+    !named.is_ok_and(|names| names.iter().all(is_ours)) || !checked.is_ok_and(|words| words == ["ok"])
 }
 
 /// Brings the database at `path` into the state that has no log of writes, which only who uses it alone can do, and keeps
@@ -238,6 +260,9 @@ fn remove_logs(path: &Path) -> Result<(), StoreError> {
 }
 
 fn put(restored: &Path, path: &Path) -> Result<(), StoreError> {
+    if let Ok(replaced) = std::fs::metadata(path) {
+        keep_owner(restored, &replaced).map_err(|error| cannot("give its owner to", restored, &error))?;
+    }
     std::fs::rename(restored, path).map_err(|error| cannot("replace", path, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))
@@ -245,9 +270,18 @@ fn put(restored: &Path, path: &Path) -> Result<(), StoreError> {
         .map_err(|error| cannot("write", path, &error))
 }
 
+/// Gives `file` the mode and the owner of what it replaces: whoever could use that can use it, and nobody else.
+fn keep_owner(file: &Path, replaced: &std::fs::Metadata) -> std::io::Result<()> {
+    let now = std::fs::metadata(file)?;
+    if (now.uid(), now.gid()) != (replaced.uid(), replaced.gid()) {
+        std::os::unix::fs::chown(file, Some(replaced.uid()), Some(replaced.gid()))?;
+    }
+    std::fs::set_permissions(file, replaced.permissions())
+}
+
 /// Moves a damaged database and its logs to a name that nothing uses.
 fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let end = format!(".damaged-{}", uuid::Uuid::new_v4().simple());
+    let end = format!(".replaced-{}", uuid::Uuid::new_v4().simple());
     let aside_of = |path: &Path| {
         let mut name = path.as_os_str().to_owned();
         name.push(&end);

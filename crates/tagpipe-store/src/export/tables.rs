@@ -737,7 +737,7 @@ mod tests {
                 "same_until",
                 "differs_since",
             ],
-            "runs" => &["closing_by", "closing_until", "steering"],
+            "runs" => &["closing_by", "closing_until", "steering", "watched_until"],
             "runners" => &["process_mark", "current_page"],
             _ => &[],
         };

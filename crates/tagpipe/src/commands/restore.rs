@@ -42,7 +42,9 @@ pub(crate) async fn restore(global: &GlobalArguments, arguments: &RestoreArgumen
             manifest.started_at
         );
         if let Some(aside) = &done.moved_aside {
-            text.push_str(&format!("the damaged database that was there is now {aside}\n"));
+            text.push_str(&format!(
+                "the database that was there held more than tagpipe's, or was damaged; it is now {aside}\n"
+            ));
         }
         text.push_str("go on with its last run: tagpipe run --resume\n");
         print(&text)?;

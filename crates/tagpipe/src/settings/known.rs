@@ -296,7 +296,7 @@ pub(crate) const KNOWN: &[Known] = &[
         Some("PIPELINE_NOTIFY_EVENTS"),
         Some("all"),
         "`all` or a comma list of run_finished, run_failed, run_interrupted, error_rate, brake_closed, layout_changed, \
-         discrepancies, schedule_missed and watch_changed",
+         discrepancies, schedule_missed, job_failed and watch_changed",
     ),
     known(
         "notify_level",

@@ -206,7 +206,11 @@ impl Merged {
             }
         };
         let table: toml::Table = toml::from_str(&text).map_err(|error| {
-            Failure::usage(format!("{}: {}", path.display(), error.to_string().trim_end()))
+            // Without the line itself, which may hold a secret.
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start].lines().count().max(1));
+            Failure::usage(format!("{}, line {line}: {}", path.display(), error.message()))
         })?;
         for (key, value) in table {
             if let (NOTIFY, toml::Value::Table(table)) = (key.as_str(), &value) {
@@ -309,6 +313,13 @@ impl Merged {
                     text.trim()
                 ))
             })?;
+            // A secret that was to be there and is not must not turn into none: encryption would be off without a word.
+            if content.trim().is_empty() {
+                return Err(Failure::usage(format!(
+                    "`{}` (set by {origin}) is empty; put the value into it, or unset {name}",
+                    text.trim()
+                )));
+            }
             return self.add_variable(secret, content.trim_end_matches(['\r', '\n']), origin);
         }
         if let Some(known) = KNOWN.iter().find(|known| known.variable == Some(name)) {

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Latency, RequestKind, RequestRecord, RunningDemo};
@@ -353,7 +353,11 @@ impl Rig {
     /// All runs.
     pub(crate) async fn runs(&self) -> Vec<runs::Model> {
         let store = self.open().await;
-        let runs = runs::Entity::find().all(store.connection()).await.expect("rows");
+        let runs = runs::Entity::find()
+            .order_by_asc(runs::Column::Id)
+            .all(store.connection())
+            .await
+            .expect("rows");
         store.close().await;
         runs
     }

@@ -222,3 +222,34 @@ async fn each_run_is_exported_if_the_settings_say_so() {
         "not in the trail"
     );
 }
+
+/// A backup that fails in the night is told, and a secret that was to be read from a file is not left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_backup_that_fails_is_news_and_an_empty_secret_is_refused() {
+    let mut rig = Rig::new(site(40)).await;
+    rig.run(&[]).await.summary(0);
+    rig.write("safe", "a file where a folder should be");
+    rig.set_variable("PIPELINE_BACKUP_TO", "safe/here");
+    let served = Served::start(&rig, &[]).await;
+    let job = over(&served, &ordered(&served, "backup", json!({})).await).await;
+    assert_eq!(job["state"], "failed", "{job:#}");
+    let told = rig
+        .tagpipe(&["notify", "list", "--json", "--database-url", "sqlite:tagpipe.db"])
+        .await;
+    assert!(told.stdout.contains("job_failed"), "{}", told.stdout);
+    served.kill().await;
+
+    rig.write("secret", "\n");
+    rig.set_variable("PIPELINE_BACKUP_PASSPHRASE_FILE", "secret");
+    let ended = rig
+        .tagpipe(&[
+            "backup",
+            "--to",
+            "elsewhere",
+            "--database-url",
+            "sqlite:tagpipe.db",
+        ])
+        .await;
+    assert!(ended.failure(2).contains("is empty"), "{}", ended.stderr);
+    assert!(!rig.folder().join("elsewhere").exists());
+}

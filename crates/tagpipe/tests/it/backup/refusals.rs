@@ -168,7 +168,7 @@ async fn what_is_not_tagpipes_is_never_overwritten() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let aside = names(&rig.folder())
         .into_iter()
-        .find(|name| name.starts_with("garbage.db.damaged-"))
+        .find(|name| name.starts_with("garbage.db.replaced-"))
         .expect("it is kept");
     assert_eq!(
         fs::read_to_string(rig.folder().join(&aside)).expect("a file"),

@@ -305,3 +305,31 @@ pub(super) fn new_key(rig: &Rig, name: &str) -> (String, String) {
         key.to_public().to_string(),
     )
 }
+
+/// Tables of others in the file that is replaced are in no backup: the file is moved aside, not thrown away. What comes in its
+/// place has its mode.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_keep_in_the_file_is_not_thrown_away() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = rig_with_data(Engine::Sqlite).await;
+    let database = rig.folder().join("tagpipe.db");
+    done(&rig, &["backup", "--to", "safe"]).await;
+    let restored = done(&rig, &["restore", "--from", "safe", "--force"]).await;
+    assert_eq!(
+        restored["moved_aside"],
+        serde_json::Value::Null,
+        "all in it was tagpipe's"
+    );
+
+    sqlite(
+        &database,
+        "CREATE TABLE my_notes (note text); INSERT INTO my_notes VALUES ('dear')",
+    );
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+    let restored = done(&rig, &["restore", "--from", "safe", "--force"]).await;
+    let aside = rig.folder().join(text(&restored["moved_aside"]));
+    assert_eq!(sqlite(&aside, "SELECT note FROM my_notes"), "dear");
+    let mode = std::fs::metadata(&database).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    rig.assert_equals_truth().await;
+}
