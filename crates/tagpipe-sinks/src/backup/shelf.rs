@@ -1,5 +1,6 @@
 //! The backups in a folder: which are complete, which are not, and which to remove.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -69,6 +70,8 @@ impl Shelf {
                 }),
             }
         }
+        // Names tell the second alone.
+        shelf.complete.sort_by_key(|manifest| Reverse(taken_at(manifest)));
         Ok(shelf)
     }
 
@@ -155,15 +158,29 @@ impl Shelf {
     }
 }
 
-/// The newest complete backup. The manifests of older ones are not read.
+/// The newest complete backup. The manifests of older ones are not read, but those of the same second: their names do not tell
+/// which came later.
 async fn newest(folder: &Destination) -> Result<Option<Manifest>, BackupError> {
+    let mut newest: Option<Manifest> = None;
     for (name, parts) in parts_by_name(folder).await?.into_iter().rev() {
+        if newest
+            .as_ref()
+            .is_some_and(|newest| taken_at(newest) > name.taken_at() && !is_of_second(newest, &name))
+        {
+            break;
+        }
         // What has no manifest is under way or was given up; what has a wrong one is a matter for whoever asked.
         if has_manifest(&parts) {
-            return judged(folder, &name, &parts).await.map(Some);
+            let manifest = judged(folder, &name, &parts).await?;
+            if newest
+                .as_ref()
+                .is_none_or(|newest| taken_at(newest) < taken_at(&manifest))
+            {
+                newest = Some(manifest);
+            }
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// The files of each backup in a folder, oldest first. What is not tagpipe's is not looked at.
@@ -235,6 +252,14 @@ fn is_abandoned(name: &BackupName, parts: &[(Part, Entry)], now: Timestamp) -> b
     !has_manifest(parts) && is_old(name.taken_at()) && parts.iter().all(|(_, entry)| is_old(entry.modified))
 }
 
+/// When a backup was taken: as its name says, and within that second as its manifest says.
 fn taken_at(manifest: &Manifest) -> Timestamp {
-    BackupName::parse(&manifest.name).map_or(manifest.started_at, |name| name.taken_at())
+    match BackupName::parse(&manifest.name) {
+        Some(name) if !is_of_second(manifest, &name) => name.taken_at(),
+        _ => manifest.started_at,
+    }
+}
+
+fn is_of_second(manifest: &Manifest, name: &BackupName) -> bool {
+    manifest.started_at.as_second() == name.taken_at().as_second()
 }

@@ -112,3 +112,22 @@ async fn the_rule_says_what_goes_and_nothing_else_does() {
     )
     .await;
 }
+
+/// Names tell the second alone: which of several came last, their manifests tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_backups_of_one_second_the_last_one_is_the_newest() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    let mut made = Vec::new();
+    for _ in 0..6 {
+        let backup = done(&rig, &["backup", "--to", "safe", "--keep", "last=2"]).await;
+        made.push(backup["backup"]["name"].as_str().expect("a name").to_owned());
+        let listed = listed_names(&done(&rig, &["backup", "list", "--from", "safe"]).await);
+        let expected: Vec<String> = made.iter().rev().take(2).cloned().collect();
+        assert_eq!(listed, expected, "{made:?}");
+    }
+    let restored = done(&rig, &["restore", "--from", "safe", "--force"]).await;
+    assert_eq!(
+        restored["backup"]["name"].as_str(),
+        made.last().map(String::as_str)
+    );
+}
