@@ -46,7 +46,9 @@ pub(crate) async fn restore(global: &GlobalArguments, arguments: &RestoreArgumen
                 "the database that was there held more than tagpipe's, or was damaged; it is now {aside}\n"
             ));
         }
-        text.push_str("go on with its last run: tagpipe run --resume\n");
+        text.push_str(&format!(
+            "a run that had not ended goes on with: tagpipe run --resume --database-url '{url}'\n"
+        ));
         print(&text)?;
     }
     Ok(Exit::Done)
