@@ -486,13 +486,7 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
     // KiB a connection. Only the writer comes back to the same pages soon.
     let cache_size = if connections == 1 { "-8192" } else { "-2048" };
     let is_writer = connections == 1 && access == Access::Write;
-    let mut options = ConnectOptions::new("sqlite::memory:");
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .sqlx_logging(false)
-        .test_before_acquire(false);
-    options.idle_timeout(None).max_lifetime(None);
+    let mut options = lasting_connections(connections);
     options
         .map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_clean(connection))));
     let has_log = PathBuf::from(format!("{}-wal", path.display())).exists();
@@ -511,14 +505,20 @@ async fn sqlite_pool(path: &Path, connections: u32, access: Access) -> Result<Da
     Database::connect(options).await
 }
 
-async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
+/// A pool of connections to SQLite that last as long as it does.
+pub(crate) fn lasting_connections(most: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
-        .max_connections(1)
+        .max_connections(most)
         .min_connections(1)
         .sqlx_logging(false)
         .test_before_acquire(false);
     options.idle_timeout(None).max_lifetime(None);
+    options
+}
+
+async fn connect_memory() -> Result<DatabaseConnection, StoreError> {
+    let mut options = lasting_connections(1);
     // A dry run begins below rows that only the real database has.
     options.map_sqlx_sqlite_opts(|file| sqlite_options(file).foreign_keys(false));
     Ok(Database::connect(options).await?)

@@ -44,26 +44,34 @@ pub(super) fn record_batch(
     let arrays = columns
         .iter()
         .enumerate()
-        .map(|(place, column)| array(column.kind, rows, place))
-        .collect();
+        .map(|(place, column)| array(column, rows, place))
+        .collect::<Result<_, ExportError>>()?;
     RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| ExportError::Writing(error.to_string()))
 }
 
-fn array(kind: Kind, rows: &[Row], place: usize) -> ArrayRef {
-    /// Makes an array of the values of one kind; another kind does not occur in its column.
+fn array(column: &Column, rows: &[Row], place: usize) -> Result<ArrayRef, ExportError> {
+    let misplaced = |value: &Value| {
+        ExportError::Writing(format!(
+            "`{}` holds {}, and here is {value:?}",
+            column.name,
+            column.kind.as_str()
+        ))
+    };
+    /// Makes an array of the values of one kind. One of another kind is no null: it would be lost without a word.
     macro_rules! collect {
         ($builder:expr, $($pattern:pat => $value:expr),+) => {{
             let mut builder = $builder;
             for row in rows {
                 match &row[place] {
                     $($pattern => builder.append_value($value),)+
-                    _ => builder.append_null(),
+                    Value::Null => builder.append_null(),
+                    other => return Err(misplaced(other)),
                 }
             }
-            Arc::new(builder.finish())
+            Arc::new(builder.finish()) as ArrayRef
         }};
     }
-    match kind {
+    Ok(match column.kind {
         Kind::Text | Kind::Json => {
             collect!(StringBuilder::new(), Value::Text(text) | Value::Json(text) => text)
         }
@@ -74,5 +82,29 @@ fn array(kind: Kind, rows: &[Row], place: usize) -> ArrayRef {
             TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             Value::Timestamp(moment) => moment.0
         ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tagpipe_core::tabular::Date;
+
+    use super::*;
+
+    const COLUMN: Column = Column {
+        name: "total",
+        kind: Kind::Integer,
+        nullable: true,
+        unit: None,
+        meaning: "copies",
+    };
+
+    #[test]
+    fn a_value_of_another_kind_is_no_null() {
+        let rows: Vec<Row> = vec![vec![Value::Integer(3)], vec![Value::Null]];
+        let array = array(&COLUMN, &rows, 0).unwrap();
+        assert_eq!((array.len(), array.null_count()), (2, 1));
+        let rows: Vec<Row> = vec![vec![Value::Date(Date(1))]];
+        assert!(super::array(&COLUMN, &rows, 0).is_err());
     }
 }

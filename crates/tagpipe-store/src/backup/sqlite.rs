@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
 
 use super::{ACTOR, Contents, OPERATION, RestoreNote};
-use crate::connect::{applied_migrations, name_file};
+use crate::connect::{applied_migrations, lasting_connections, name_file};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::migrations::relations;
@@ -308,13 +308,7 @@ pub(super) async fn connect(
     how: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
 ) -> Result<DatabaseConnection, StoreError> {
     let file = path.to_owned();
-    let mut options = ConnectOptions::new("sqlite::memory:");
-    options
-        .max_connections(1)
-        .min_connections(1)
-        .sqlx_logging(false)
-        .test_before_acquire(false);
-    options.idle_timeout(None).max_lifetime(None);
+    let mut options = lasting_connections(1);
     options.map_sqlx_sqlite_opts(move |_| {
         how(SqliteConnectOptions::new()
             .filename(&file)

@@ -47,7 +47,7 @@ pub(crate) async fn restore(global: &GlobalArguments, arguments: &RestoreArgumen
             ));
         }
         text.push_str(&format!(
-            "a run that had not ended goes on with: tagpipe run --resume --database-url '{url}'\n"
+            "`tagpipe run --resume` on {url} goes on with a run that had not ended\n"
         ));
         print(&text)?;
     }

@@ -11,7 +11,7 @@ mod plan;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 use tagpipe_core::filter::Filters;
 use tagpipe_sinks::export::ExportError;
@@ -247,9 +247,9 @@ fn as_json(exported: &Exported) -> serde_json::Value {
 fn in_words(exported: &Exported) -> String {
     let files = exported.schema.files.len();
     format!(
-        "{} rows, {:.1} MB in {} to {}; {}",
+        "{} rows, {} in {} to {}; {}",
         grouped(exported.rows()),
-        exported.bytes() as f64 / 1e6,
+        HumanBytes(exported.bytes()),
         if files == 1 {
             "1 file".to_owned()
         } else {
