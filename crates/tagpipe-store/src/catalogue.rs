@@ -15,6 +15,7 @@ use crate::contract::{RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::doubt::{MovingCertificate, doubt_former_cards};
 use crate::error::StoreError;
+use crate::listing::{self, Listed};
 use crate::reading_order::{Looks, history_columns, noted_when_seen};
 
 /// Rows of one level, gathered from all pages of a group commit: `parent` is the id of the row they belong
@@ -70,6 +71,24 @@ pub(crate) trait NaturalKey {
     }
 }
 
+/// Rows that lead to pages of their own: how they are stored, whichever pages list them.
+pub(crate) trait Level: NaturalKey + Sized + Sync + 'static {
+    /// The pages that list them.
+    const PAGES: PageKind;
+    /// The pages that they lead to.
+    const BELOW: PageKind;
+    /// Their table.
+    const LISTED: &'static Listed;
+
+    /// Writes them, each under its natural key.
+    fn upsert(
+        transaction: &DatabaseTransaction,
+        dialect: Dialect,
+        run: RunId,
+        rows: &[Gathered<'_, Self>],
+    ) -> impl Future<Output = Result<Upserted, StoreError>> + Send;
+}
+
 impl NaturalKey for CategoryRow {
     fn natural_key(&self) -> String {
         bounded_key(&[&fold_name(&self.name)])
@@ -110,30 +129,35 @@ impl NaturalKey for CardRow {
 }
 
 /// Categories: the only level without a parent.
-pub(crate) async fn upsert_categories(
-    transaction: &DatabaseTransaction,
-    dialect: Dialect,
-    run: RunId,
-    rows: &[Gathered<'_, CategoryRow>],
-) -> Result<Upserted, StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        natural_key: String,
-        name: &'a str,
-        url: &'a str,
-    }
-    const COLUMNS: Columns = &[
-        ("natural_key", ColumnType::Text),
-        ("name", ColumnType::Text),
-        ("url", ColumnType::Text),
-    ];
-    let rows = distinct(rows, |gathered, natural_key| Row {
-        natural_key,
-        name: &gathered.row.name,
-        url: gathered.url,
-    });
-    let sql = format!(
-        "INSERT INTO categories AS stored (name_key, name, url, first_seen_at, changed_at, last_seen_at, seen_by_run) \
+impl Level for CategoryRow {
+    const PAGES: PageKind = PageKind::Categories;
+    const BELOW: PageKind = PageKind::Years;
+    const LISTED: &'static Listed = &listing::CATEGORIES;
+
+    async fn upsert(
+        transaction: &DatabaseTransaction,
+        dialect: Dialect,
+        run: RunId,
+        rows: &[Gathered<'_, Self>],
+    ) -> Result<Upserted, StoreError> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            natural_key: String,
+            name: &'a str,
+            url: &'a str,
+        }
+        const COLUMNS: Columns = &[
+            ("natural_key", ColumnType::Text),
+            ("name", ColumnType::Text),
+            ("url", ColumnType::Text),
+        ];
+        let rows = distinct(rows, |gathered, natural_key| Row {
+            natural_key,
+            name: &gathered.row.name,
+            url: gathered.url,
+        });
+        let sql = format!(
+            "INSERT INTO categories AS stored (name_key, name, url, first_seen_at, changed_at, last_seen_at, seen_by_run) \
          SELECT r.natural_key, r.name, r.url, {now}, {now}, {now}, $2 FROM {source} WHERE true \
          ON CONFLICT (name_key) DO UPDATE SET name = excluded.name, url = excluded.url, \
              changed_at = CASE WHEN stored.name <> excluded.name OR stored.url <> excluded.url \
@@ -142,54 +166,60 @@ pub(crate) async fn upsert_categories(
          RETURNING id, CAST(0 AS bigint) AS parent, name_key AS natural_key, \
              CAST(NULL AS bigint) AS changes, CAST(NULL AS bigint) AS read_age_us, {history}, \
              {FATE}",
-        history = history_columns(dialect, PageKind::Years, ""),
-        now = dialect.statement_time(),
-        seen = dialect.seen(),
-        source = dialect.ordered_rows(COLUMNS),
-    );
-    upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
+            history = history_columns(dialect, PageKind::Years, ""),
+            now = dialect.statement_time(),
+            seen = dialect.seen(),
+            source = dialect.ordered_rows(COLUMNS),
+        );
+        upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
+    }
 }
 
 const YEAR_DIFFERS: &str = "(stored.sets_count <> excluded.sets_count OR stored.items_count <> excluded.items_count \
      OR stored.graded_count <> excluded.graded_count)";
 
 /// Years of categories.
-pub(crate) async fn upsert_years(
-    transaction: &DatabaseTransaction,
-    dialect: Dialect,
-    run: RunId,
-    rows: &[Gathered<'_, YearRow>],
-) -> Result<Upserted, StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        parent: i64,
-        natural_key: String,
-        year: &'a str,
-        sets_count: i64,
-        items_count: i64,
-        graded_count: i64,
-        url: &'a str,
-    }
-    const COLUMNS: Columns = &[
-        ("parent", ColumnType::Int),
-        ("natural_key", ColumnType::Text),
-        ("year", ColumnType::Text),
-        ("sets_count", ColumnType::Int),
-        ("items_count", ColumnType::Int),
-        ("graded_count", ColumnType::Int),
-        ("url", ColumnType::Text),
-    ];
-    let rows = distinct(rows, |gathered, natural_key| Row {
-        parent: gathered.parent,
-        natural_key,
-        year: &gathered.row.year,
-        sets_count: stored_count(gathered.row.sets),
-        items_count: stored_count(gathered.row.items),
-        graded_count: stored_count(gathered.row.graded),
-        url: gathered.url,
-    });
-    let sql = format!(
-        "INSERT INTO years AS stored (category_id, natural_key, year, sets_count, items_count, graded_count, url, \
+impl Level for YearRow {
+    const PAGES: PageKind = PageKind::Years;
+    const BELOW: PageKind = PageKind::Sets;
+    const LISTED: &'static Listed = &listing::YEARS;
+
+    async fn upsert(
+        transaction: &DatabaseTransaction,
+        dialect: Dialect,
+        run: RunId,
+        rows: &[Gathered<'_, Self>],
+    ) -> Result<Upserted, StoreError> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            parent: i64,
+            natural_key: String,
+            year: &'a str,
+            sets_count: i64,
+            items_count: i64,
+            graded_count: i64,
+            url: &'a str,
+        }
+        const COLUMNS: Columns = &[
+            ("parent", ColumnType::Int),
+            ("natural_key", ColumnType::Text),
+            ("year", ColumnType::Text),
+            ("sets_count", ColumnType::Int),
+            ("items_count", ColumnType::Int),
+            ("graded_count", ColumnType::Int),
+            ("url", ColumnType::Text),
+        ];
+        let rows = distinct(rows, |gathered, natural_key| Row {
+            parent: gathered.parent,
+            natural_key,
+            year: &gathered.row.year,
+            sets_count: stored_count(gathered.row.sets),
+            items_count: stored_count(gathered.row.items),
+            graded_count: stored_count(gathered.row.graded),
+            url: gathered.url,
+        });
+        let sql = format!(
+            "INSERT INTO years AS stored (category_id, natural_key, year, sets_count, items_count, graded_count, url, \
              first_seen_at, changed_at, last_seen_at, seen_by_run) \
          SELECT r.parent, r.natural_key, r.year, r.sets_count, r.items_count, r.graded_count, r.url, {now}, {now}, {now}, $2 \
          FROM {source} WHERE true \
@@ -200,15 +230,16 @@ pub(crate) async fn upsert_years(
              last_seen_at = {seen}, vanished_at = NULL, seen_by_run = excluded.seen_by_run \
          RETURNING id, category_id AS parent, natural_key, changes, {read_age} AS read_age_us, {history}, \
              {FATE}",
-        noted = noted_when_seen(dialect, YEAR_DIFFERS),
-        history = history_columns(dialect, PageKind::Sets, ""),
-        differs = YEAR_DIFFERS,
-        read_age = read_age(dialect),
-        now = dialect.statement_time(),
-        seen = dialect.seen(),
-        source = dialect.ordered_rows(COLUMNS),
-    );
-    upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
+            noted = noted_when_seen(dialect, YEAR_DIFFERS),
+            history = history_columns(dialect, PageKind::Sets, ""),
+            differs = YEAR_DIFFERS,
+            read_age = read_age(dialect),
+            now = dialect.statement_time(),
+            seen = dialect.seen(),
+            source = dialect.ordered_rows(COLUMNS),
+        );
+        upsert(transaction, dialect, run, &sql, COLUMNS, &rows).await
+    }
 }
 
 /// How long ago the page of a row was read whole, if the row has shown the same since: an expression over the row.
@@ -232,37 +263,43 @@ struct SetToStore<'a> {
 }
 
 /// Sets of years, and the history of their populations.
-pub(crate) async fn upsert_sets(
-    transaction: &DatabaseTransaction,
-    dialect: Dialect,
-    run: RunId,
-    rows: &[Gathered<'_, SetRow>],
-) -> Result<Upserted, StoreError> {
-    const COLUMNS: Columns = &[
-        ("parent", ColumnType::Int),
-        ("natural_key", ColumnType::Text),
-        ("brand", ColumnType::Text),
-        ("name", ColumnType::Text),
-        ("url", ColumnType::Text),
-        ("counts", ColumnType::Json),
-        ("total", ColumnType::Int),
-    ];
-    let rows = distinct(rows, |gathered, natural_key| SetToStore {
-        parent: gathered.parent,
-        natural_key,
-        brand: &gathered.row.brand,
-        name: &gathered.row.name,
-        url: gathered.url,
-        counts: StoredCounts(&gathered.row.counts),
-        total: stored_count(gathered.row.total),
-    });
-    const TABLE: PopulatedTable = PopulatedTable {
-        name: "sets",
-        subject: "set",
-        parent: "year_id",
-        columns: COLUMNS,
-    };
-    upsert_populated(transaction, dialect, run, &TABLE, &rows).await
+impl Level for SetRow {
+    const PAGES: PageKind = PageKind::Sets;
+    const BELOW: PageKind = PageKind::Cards;
+    const LISTED: &'static Listed = &listing::SETS;
+
+    async fn upsert(
+        transaction: &DatabaseTransaction,
+        dialect: Dialect,
+        run: RunId,
+        rows: &[Gathered<'_, Self>],
+    ) -> Result<Upserted, StoreError> {
+        const COLUMNS: Columns = &[
+            ("parent", ColumnType::Int),
+            ("natural_key", ColumnType::Text),
+            ("brand", ColumnType::Text),
+            ("name", ColumnType::Text),
+            ("url", ColumnType::Text),
+            ("counts", ColumnType::Json),
+            ("total", ColumnType::Int),
+        ];
+        let rows = distinct(rows, |gathered, natural_key| SetToStore {
+            parent: gathered.parent,
+            natural_key,
+            brand: &gathered.row.brand,
+            name: &gathered.row.name,
+            url: gathered.url,
+            counts: StoredCounts(&gathered.row.counts),
+            total: stored_count(gathered.row.total),
+        });
+        const TABLE: PopulatedTable = PopulatedTable {
+            name: "sets",
+            subject: "set",
+            parent: "year_id",
+            columns: COLUMNS,
+        };
+        upsert_populated(transaction, dialect, run, &TABLE, &rows).await
+    }
 }
 
 #[derive(Serialize)]
@@ -278,39 +315,45 @@ struct CardToStore<'a> {
 }
 
 /// Cards of sets, and the history of their populations.
-pub(crate) async fn upsert_cards(
-    transaction: &DatabaseTransaction,
-    dialect: Dialect,
-    run: RunId,
-    rows: &[Gathered<'_, CardRow>],
-) -> Result<Upserted, StoreError> {
-    const COLUMNS: Columns = &[
-        ("parent", ColumnType::Int),
-        ("natural_key", ColumnType::Text),
-        ("number", ColumnType::Text),
-        ("name", ColumnType::Text),
-        ("variation", ColumnType::Text),
-        ("url", ColumnType::Text),
-        ("counts", ColumnType::Json),
-        ("total", ColumnType::Int),
-    ];
-    let rows = distinct(rows, |gathered, natural_key| CardToStore {
-        parent: gathered.parent,
-        natural_key,
-        number: &gathered.row.number,
-        name: &gathered.row.name,
-        variation: &gathered.row.variation,
-        url: gathered.url,
-        counts: StoredCounts(&gathered.row.counts),
-        total: stored_count(gathered.row.total),
-    });
-    const TABLE: PopulatedTable = PopulatedTable {
-        name: "cards",
-        subject: "card",
-        parent: "set_id",
-        columns: COLUMNS,
-    };
-    upsert_populated(transaction, dialect, run, &TABLE, &rows).await
+impl Level for CardRow {
+    const PAGES: PageKind = PageKind::Cards;
+    const BELOW: PageKind = PageKind::GradeRows;
+    const LISTED: &'static Listed = &listing::CARDS;
+
+    async fn upsert(
+        transaction: &DatabaseTransaction,
+        dialect: Dialect,
+        run: RunId,
+        rows: &[Gathered<'_, Self>],
+    ) -> Result<Upserted, StoreError> {
+        const COLUMNS: Columns = &[
+            ("parent", ColumnType::Int),
+            ("natural_key", ColumnType::Text),
+            ("number", ColumnType::Text),
+            ("name", ColumnType::Text),
+            ("variation", ColumnType::Text),
+            ("url", ColumnType::Text),
+            ("counts", ColumnType::Json),
+            ("total", ColumnType::Int),
+        ];
+        let rows = distinct(rows, |gathered, natural_key| CardToStore {
+            parent: gathered.parent,
+            natural_key,
+            number: &gathered.row.number,
+            name: &gathered.row.name,
+            variation: &gathered.row.variation,
+            url: gathered.url,
+            counts: StoredCounts(&gathered.row.counts),
+            total: stored_count(gathered.row.total),
+        });
+        const TABLE: PopulatedTable = PopulatedTable {
+            name: "cards",
+            subject: "card",
+            parent: "set_id",
+            columns: COLUMNS,
+        };
+        upsert_populated(transaction, dialect, run, &TABLE, &rows).await
+    }
 }
 
 /// A table whose rows have a population, so that its changes are history.

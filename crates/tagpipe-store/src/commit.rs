@@ -13,10 +13,7 @@ use tagpipe_core::outcome::Cause;
 use tagpipe_core::staleness::Observations;
 
 use crate::audit::{AuditOrigin, insert_audit};
-use crate::catalogue::{
-    Gathered, NaturalKey, StoredRow, Upserted, upsert_cards, upsert_categories, upsert_grade_rows,
-    upsert_sets, upsert_years,
-};
+use crate::catalogue::{Gathered, Level, NaturalKey, StoredRow, Upserted, upsert_grade_rows};
 use crate::connect::Store;
 use crate::contract::{
     Admission, ChildFate, ChildPage, Committed, Ending, Fate, Finish, NewPage, RunId, Unreadable,
@@ -26,7 +23,7 @@ use crate::documents::keep_documents;
 use crate::doubt::{doubt_listings, forget_unlisted_pages};
 use crate::error::StoreError;
 use crate::frontier::{add_pages, microseconds};
-use crate::listing::{CARDS, CATEGORIES, ListedRow, ListingPage, SETS, YEARS, settle_unlisted};
+use crate::listing::{ListedRow, ListingPage, settle_unlisted};
 use crate::reading_order::{note_changed_categories, note_tried_categories};
 use crate::reconcile::{forget_unreadable, record_discrepancies, unreadable_discrepancy};
 use crate::verification::release_verified;
@@ -327,6 +324,54 @@ impl<T: NaturalKey> Page<'_, T> {
     }
 }
 
+/// Completed pages by what they list.
+#[derive(Default)]
+struct Pages<'a> {
+    categories: Vec<Page<'a, CategoryRow>>,
+    years: Vec<Page<'a, YearRow>>,
+    sets: Vec<Page<'a, SetRow>>,
+    cards: Vec<Page<'a, CardRow>>,
+    grade_rows: Vec<Page<'a, GradeRow>>,
+}
+
+impl<'a> Pages<'a> {
+    fn of(accepted: &[&'a Finish]) -> Pages<'a> {
+        let mut pages = Pages::default();
+        for finish in accepted {
+            let Ending::Completed {
+                rows,
+                children,
+                whole,
+                ..
+            } = &finish.ending
+            else {
+                continue;
+            };
+            let (subject, whole) = (finish.lease.subject_id.unwrap_or(0), *whole);
+            /// A page with its rows, whose type each level has of its own.
+            macro_rules! page {
+                ($rows:expr) => {
+                    Page {
+                        subject,
+                        rows: $rows,
+                        children,
+                        whole,
+                    }
+                };
+            }
+            match rows {
+                PageRows::Categories(rows) => pages.categories.push(page!(rows)),
+                PageRows::Years(rows) => pages.years.push(page!(rows)),
+                PageRows::Sets(rows) => pages.sets.push(page!(rows)),
+                PageRows::Cards(rows) => pages.cards.push(page!(rows)),
+                PageRows::GradeRows(rows) => pages.grade_rows.push(page!(rows)),
+            }
+        }
+        pages
+    }
+}
+
+/// Writes the rows of `accepted` from the top down, as a row refers to the one above it.
 pub(crate) async fn write_rows(
     transaction: &DatabaseTransaction,
     dialect: Dialect,
@@ -335,127 +380,21 @@ pub(crate) async fn write_rows(
     committed: &mut Committed,
     new_pages: &mut Vec<NewPage>,
 ) -> Result<(), StoreError> {
-    let mut categories: Vec<Page<'_, CategoryRow>> = Vec::new();
-    let mut years: Vec<Page<'_, YearRow>> = Vec::new();
-    let mut sets: Vec<Page<'_, SetRow>> = Vec::new();
-    let mut cards: Vec<Page<'_, CardRow>> = Vec::new();
-    let mut grade_rows: Vec<Page<'_, GradeRow>> = Vec::new();
-    let mut whole_cards = Vec::new();
-    let mut moved = MovedRows::new();
-    for finish in accepted {
-        let Ending::Completed {
-            rows,
-            children,
-            whole,
-            ..
-        } = &finish.ending
-        else {
-            continue;
-        };
-        let subject = finish.lease.subject_id.unwrap_or(0);
-        match rows {
-            PageRows::Categories(rows) => categories.push(Page {
-                subject,
-                rows,
-                children,
-                whole: *whole,
-            }),
-            PageRows::Years(rows) => years.push(Page {
-                subject,
-                rows,
-                children,
-                whole: *whole,
-            }),
-            PageRows::Sets(rows) => sets.push(Page {
-                subject,
-                rows,
-                children,
-                whole: *whole,
-            }),
-            PageRows::Cards(rows) => cards.push(Page {
-                subject,
-                rows,
-                children,
-                whole: *whole,
-            }),
-            PageRows::GradeRows(rows) => {
-                grade_rows.push(Page {
-                    subject,
-                    rows,
-                    children,
-                    whole: *whole,
-                });
-                whole_cards.extend(whole.then_some(subject));
-            }
-        }
-    }
-
-    let listing: Vec<_> = categories.iter().map(Page::listing).collect();
-    let gone = settle_unlisted(transaction, dialect, run, &CATEGORIES, &listing).await?;
-    count_gone(PageKind::Categories, &gone, committed, &mut moved);
-    let gathered: Vec<_> = categories.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_categories(transaction, dialect, run, &gathered).await?;
-    collect_children(
-        &categories,
-        &upserted,
-        PageKind::Years,
+    let pages = Pages::of(accepted);
+    let mut writing = Writing {
+        transaction,
+        dialect,
+        run,
         committed,
         new_pages,
-        &mut moved,
-    )?;
-
-    let listing: Vec<_> = years.iter().map(Page::listing).collect();
-    let gone = settle_unlisted(transaction, dialect, run, &YEARS, &listing).await?;
-    count_gone(PageKind::Years, &gone, committed, &mut moved);
-    let gathered: Vec<_> = years.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_years(transaction, dialect, run, &gathered).await?;
-    collect_children(
-        &years,
-        &upserted,
-        PageKind::Sets,
-        committed,
-        new_pages,
-        &mut moved,
-    )?;
-
-    let listing: Vec<_> = sets.iter().map(Page::listing).collect();
-    let gone = settle_unlisted(transaction, dialect, run, &SETS, &listing).await?;
-    count_gone(PageKind::Sets, &gone, committed, &mut moved);
-    let gathered: Vec<_> = sets.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_sets(transaction, dialect, run, &gathered).await?;
-    collect_children(
-        &sets,
-        &upserted,
-        PageKind::Cards,
-        committed,
-        new_pages,
-        &mut moved,
-    )?;
-
-    let listing: Vec<_> = cards.iter().map(Page::listing).collect();
-    let gone = settle_unlisted(transaction, dialect, run, &CARDS, &listing).await?;
-    count_gone(PageKind::Cards, &gone, committed, &mut moved);
-    let gathered: Vec<_> = cards.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_cards(transaction, dialect, run, &gathered).await?;
-    collect_children(
-        &cards,
-        &upserted,
-        PageKind::GradeRows,
-        committed,
-        new_pages,
-        &mut moved,
-    )?;
-
-    let gathered: Vec<_> = grade_rows.iter().flat_map(Page::gathered).collect();
-    let upserted = upsert_grade_rows(transaction, dialect, run, &gathered, &whole_cards).await?;
-    committed.rows += upserted.counts;
-    committed.found[usize::from(PageKind::GradeRows.level())] += upserted.pages_in_doubt;
-    moved.extend(
-        upserted
-            .moved
-            .into_iter()
-            .map(|(card, rows)| ((PageKind::GradeRows, card), rows)),
-    );
+        moved: MovedRows::new(),
+    };
+    writing.level(&pages.categories).await?;
+    writing.level(&pages.years).await?;
+    writing.level(&pages.sets).await?;
+    writing.level(&pages.cards).await?;
+    writing.grade_rows(&pages.grade_rows).await?;
+    let moved = writing.moved;
     let changed_categories = moved
         .keys()
         .filter(|(kind, _)| *kind == PageKind::Years)
@@ -464,26 +403,57 @@ pub(crate) async fn write_rows(
     note_audits(transaction, dialect, accepted, &moved).await
 }
 
-/// Counts what vanished; `gone` has the subject of the page that no longer lists it.
-fn count_gone(kind: PageKind, gone: &[i64], committed: &mut Committed, moved: &mut MovedRows) {
-    committed.rows.vanished += gone.len() as u64;
-    for subject in gone {
-        *moved.entry((kind, *subject)).or_default() += 1;
-    }
+/// Rows on their way into the tables.
+struct Writing<'a> {
+    transaction: &'a DatabaseTransaction,
+    dialect: Dialect,
+    run: RunId,
+    committed: &'a mut Committed,
+    new_pages: &'a mut Vec<NewPage>,
+    moved: MovedRows,
 }
 
-/// Turns the children of upserted rows into pages of the frontier.
-fn collect_children<T: NaturalKey>(
-    pages: &[Page<'_, T>],
-    upserted: &Upserted,
-    kind: PageKind,
-    committed: &mut Committed,
-    new_pages: &mut Vec<NewPage>,
-    moved: &mut MovedRows,
-) -> Result<(), StoreError> {
-    committed.rows += upserted.counts;
-    let own_kind = PageKind::from_level(kind.level().saturating_sub(1)).unwrap_or(PageKind::Categories);
-    for page in pages {
+impl Writing<'_> {
+    /// Writes one level and adds the pages that its rows lead to.
+    async fn level<T: Level>(&mut self, pages: &[Page<'_, T>]) -> Result<(), StoreError> {
+        let (transaction, dialect, run) = (self.transaction, self.dialect, self.run);
+        let listing: Vec<_> = pages.iter().map(Page::listing).collect();
+        let gone = settle_unlisted(transaction, dialect, run, T::LISTED, &listing).await?;
+        self.count_gone(T::PAGES, &gone);
+        let gathered: Vec<_> = pages.iter().flat_map(Page::gathered).collect();
+        let upserted = T::upsert(transaction, dialect, run, &gathered).await?;
+        self.committed.rows += upserted.counts;
+        for page in pages {
+            self.add_children(page, &upserted)?;
+        }
+        Ok(())
+    }
+
+    async fn grade_rows(&mut self, pages: &[Page<'_, GradeRow>]) -> Result<(), StoreError> {
+        let gathered: Vec<_> = pages.iter().flat_map(Page::gathered).collect();
+        let whole: Vec<i64> = pages
+            .iter()
+            .filter_map(|page| page.whole.then_some(page.subject))
+            .collect();
+        let upserted = upsert_grade_rows(self.transaction, self.dialect, self.run, &gathered, &whole).await?;
+        self.committed.rows += upserted.counts;
+        self.committed.found[usize::from(PageKind::GradeRows.level())] += upserted.pages_in_doubt;
+        let moved = upserted.moved.into_iter();
+        self.moved
+            .extend(moved.map(|(card, rows)| ((PageKind::GradeRows, card), rows)));
+        Ok(())
+    }
+
+    /// Counts what vanished; `gone` has the subject of the page that no longer lists it.
+    fn count_gone(&mut self, kind: PageKind, gone: &[i64]) {
+        self.committed.rows.vanished += gone.len() as u64;
+        for subject in gone {
+            *self.moved.entry((kind, *subject)).or_default() += 1;
+        }
+    }
+
+    /// Turns the children of a page's upserted rows into pages of the frontier.
+    fn add_children<T: Level>(&mut self, page: &Page<'_, T>, upserted: &Upserted) -> Result<(), StoreError> {
         let stored_rows = page
             .rows
             .iter()
@@ -495,13 +465,13 @@ fn collect_children<T: NaturalKey>(
         }
         for (stored, child) in stored_rows.into_iter().zip(page.children) {
             if stored.moved {
-                *moved.entry((own_kind, page.subject)).or_default() += 1;
+                *self.moved.entry((T::PAGES, page.subject)).or_default() += 1;
             }
             let Some(admission) = admission(&child.fate, &stored) else {
                 continue;
             };
-            new_pages.push(NewPage {
-                kind,
+            self.new_pages.push(NewPage {
+                kind: T::BELOW,
                 identity: child.identity.clone(),
                 url: child.url.clone(),
                 subject_id: Some(stored.id),
@@ -511,8 +481,8 @@ fn collect_children<T: NaturalKey>(
                 admission,
             });
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What becomes of a row's page; `None` when it has no place in the frontier.
