@@ -8,15 +8,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tagpipe_store::{ApiToken, Scope, Store, StoreError};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use crate::problem::Problem;
 use crate::state::App;
@@ -161,8 +164,9 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let asking = match secret_of(request.headers()) {
-        Some(secret) => match app.guard.identify(&secret).await? {
+    let secret = secret_of(request.headers());
+    let asking = match &secret {
+        Some(secret) => match app.guard.identify(secret).await? {
             Some(identity) => Asking::Known(identity),
             // Where no token is needed, an old cookie is no offence.
             None if app.guard.is_closed().await? => Asking::Wrong,
@@ -177,7 +181,34 @@ pub(crate) async fn authenticate(
         return Err(Problem::too_many(after));
     }
     request.extensions_mut().insert(asking);
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    if is_stream(&response) {
+        return Ok(until_refused(response, app, secret));
+    }
+    Ok(response)
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// A stream outlives its request: it ends when whoever watches it would not be let in any more.
+fn until_refused(stream: Response, app: Arc<App>, secret: Option<String>) -> Response {
+    let refused = async move {
+        loop {
+            sleep(KNOWN_FOR).await;
+            let is_let_in = match &secret {
+                Some(secret) => app.guard.identify(secret).await.map(|found| found.is_some()),
+                None => Ok(false),
+            };
+            // A database that does not answer revokes nothing.
+            if matches!(is_let_in, Ok(false)) && matches!(app.guard.is_closed().await, Ok(true)) {
+                return;
+            }
+        }
+    };
+    stream.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(refused))))
 }
 
 /// Somebody on this machine. Also a page of another site, if its name is made to lead here: by this machine's own names alone
