@@ -140,6 +140,7 @@ fn print_next_steps(database: &DatabaseUrl) -> Result<(), Failure> {
     say!("\nLook at it:");
     say!("  tagpipe status --database-url sqlite:{path}");
     say!("  tagpipe check --database-url sqlite:{path}");
+    say!("  tagpipe serve --database-url sqlite:{path}   # dashboard and API");
     say!("  tagpipe show X3032464 --database-url sqlite:{path}");
     say!("  sqlite3 {path} \"SELECT * FROM catalogue ORDER BY total DESC LIMIT 10\"");
     say!(
