@@ -1,16 +1,13 @@
-//! A folder for what lies on the disk while a backup is made or opened.
+//! Folders for what lies on the disk while a backup or a file of an export is put together.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-use tagpipe_store::DatabaseUrl;
-
-use crate::exit::Failure;
 
 /// A folder that is removed with this. One whose process was killed is removed by the next.
 #[derive(Debug)]
-pub(in crate::commands) struct Scratch {
+pub struct ScratchFolder {
     folder: PathBuf,
     /// Locked as long as its process lives, by which the next one knows.
     _lock: File,
@@ -21,47 +18,36 @@ const PREFIX: &str = ".tagpipe-scratch-";
 /// The file in it that is locked.
 const LOCK: &str = "lock";
 
-impl Scratch {
-    /// A folder beside an SQLite database, whose disk has room for one like it and where it is renamed to its place; else
-    /// among the system's temporary files.
-    pub(in crate::commands) fn beside(url: &DatabaseUrl) -> Result<Scratch, Failure> {
-        let folder = match url {
-            DatabaseUrl::Sqlite(path) => match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-                _ => PathBuf::from("."),
-            },
-            _ => std::env::temp_dir(),
-        };
-        Scratch::in_folder(&folder).map_err(|error| {
-            Failure::could_not_run(format!(
-                "cannot make a folder in `{}`: {error}; make it, or correct its rights",
-                folder.display()
-            ))
-        })
-    }
-
-    fn in_folder(folder: &Path) -> io::Result<Scratch> {
+impl ScratchFolder {
+    /// Makes one in `folder`, and removes those there that killed processes have left.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn make_in(folder: &Path) -> io::Result<ScratchFolder> {
         sweep(folder);
-        let folder = folder.join(format!(
-            "{PREFIX}{}-{:08x}",
-            std::process::id(),
-            fastrand::u32(..)
-        ));
-        std::fs::create_dir(&folder)?;
-        // Others have no business with what is in a backup.
-        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        let name = format!("{PREFIX}{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let folder = folder.join(name);
+        // Others have no business with what is in it.
+        DirBuilder::new().mode(0o700).create(&folder)?;
         let lock = File::create(folder.join(LOCK))?;
         lock.lock()?;
-        Ok(Scratch { folder, _lock: lock })
+        Ok(ScratchFolder { folder, _lock: lock })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.folder
     }
 
     /// A file in it.
-    pub(in crate::commands) fn file(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // The next one removes what this one cannot.
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -122,18 +108,18 @@ mod tests {
 
     #[test]
     fn what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not() {
-        let place = tempfile::tempdir().expect("a folder");
-        let living = Scratch::in_folder(place.path()).expect("a scratch folder");
+        let place = tempfile::tempdir().unwrap();
+        let living = ScratchFolder::make_in(place.path()).unwrap();
         let left = place.path().join(format!("{PREFIX}1-dead"));
-        std::fs::create_dir(&left).expect("a folder");
-        std::fs::write(left.join(LOCK), "").expect("a file");
-        std::fs::write(left.join("copy.sqlite"), "half").expect("a file");
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join(LOCK), "").unwrap();
+        std::fs::write(left.join("copy.sqlite"), "half").unwrap();
         let own = place.path().join("own");
-        std::fs::create_dir(&own).expect("a folder");
+        std::fs::create_dir(&own).unwrap();
 
-        let next = Scratch::in_folder(place.path()).expect("a scratch folder");
+        let next = ScratchFolder::make_in(place.path()).unwrap();
         assert!(!left.exists() && own.exists() && living.folder.exists());
         drop((living, next));
-        assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 1);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     }
 }

@@ -1,14 +1,13 @@
 //! Arrow IPC files, also known as Feather version 2: columns as they stand in memory, to be mapped rather than read.
 
 use std::io::Write;
-use std::path::Path;
 
+use arrow_array::RecordBatch;
 use arrow_ipc::writer::FileWriter as IpcWriter;
 use arrow_schema::{ArrowError, SchemaRef};
-use tagpipe_core::tabular::{Column, Row, Table};
 
-use super::columnar::{record_batch, schema};
-use super::{ExportError, FileWriter, Format};
+use super::columnar::{BatchWriter, ColumnarWriter};
+use super::{ExportError, FileWriter, Format, Scratch};
 
 #[derive(Debug)]
 pub(super) struct Arrow;
@@ -33,57 +32,23 @@ impl Format for Arrow {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        _scratch: &Path,
+        _scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
-        Ok(Box::new(ArrowWriter::Waiting(out)))
+        Ok(Box::new(ColumnarWriter::<IpcWriter<_>>::Waiting(out)))
     }
 }
 
-enum ArrowWriter<'a> {
-    /// For its table.
-    Waiting(&'a mut (dyn Write + Send)),
-    Writing {
-        writer: Box<IpcWriter<&'a mut (dyn Write + Send)>>,
-        schema: SchemaRef,
-        columns: &'static [Column],
-    },
-    Begun,
-}
-
-impl FileWriter for ArrowWriter<'_> {
-    fn table(&mut self, table: &'static Table) -> Result<(), ExportError> {
-        let ArrowWriter::Waiting(out) = std::mem::replace(self, ArrowWriter::Begun) else {
-            return Err(ExportError::Writing("an Arrow file takes one table".into()));
-        };
-        let schema = schema(table);
-        let writer = IpcWriter::try_new(out, &schema).map_err(failed)?;
-        *self = ArrowWriter::Writing {
-            writer: Box::new(writer),
-            schema,
-            columns: table.columns,
-        };
-        Ok(())
+impl<'a> BatchWriter<'a> for IpcWriter<&'a mut (dyn Write + Send)> {
+    fn begin(out: &'a mut (dyn Write + Send), schema: &SchemaRef) -> Result<Self, ExportError> {
+        IpcWriter::try_new(out, schema).map_err(failed)
     }
 
-    fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError> {
-        if let ArrowWriter::Writing {
-            writer,
-            schema,
-            columns,
-        } = self
-        {
-            writer
-                .write(&record_batch(schema, columns, rows)?)
-                .map_err(failed)?;
-        }
-        Ok(())
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
+        IpcWriter::write(self, batch).map_err(failed)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), ExportError> {
-        if let ArrowWriter::Writing { mut writer, .. } = *self {
-            writer.finish().map_err(failed)?;
-        }
-        Ok(())
+    fn finish(mut self) -> Result<(), ExportError> {
+        IpcWriter::finish(&mut self).map_err(failed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows as Arrow's columns: what Parquet and Arrow files are made of.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -9,10 +10,72 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tagpipe_core::tabular::{Column, Kind, Row, Table, Value};
 
-use super::ExportError;
+use super::{ExportError, FileWriter};
+
+/// A library's writer of one file of columns.
+pub(super) trait BatchWriter<'a>: Sized {
+    /// Begins a file with this schema.
+    fn begin(out: &'a mut (dyn Write + Send), schema: &SchemaRef) -> Result<Self, ExportError>;
+
+    /// Adds rows.
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError>;
+
+    /// Writes what is left.
+    fn finish(self) -> Result<(), ExportError>;
+}
+
+/// Writes a file of columns, which has the schema of its one table.
+pub(super) enum ColumnarWriter<'a, W> {
+    /// For its table.
+    Waiting(&'a mut (dyn Write + Send)),
+    Writing {
+        writer: W,
+        schema: SchemaRef,
+        columns: &'static [Column],
+    },
+    /// Another table came, or the first one could not be begun.
+    Refused,
+}
+
+impl<'a, W: BatchWriter<'a>> FileWriter for ColumnarWriter<'a, W> {
+    fn table(&mut self, table: &'static Table) -> Result<(), ExportError> {
+        let ColumnarWriter::Waiting(out) = std::mem::replace(self, ColumnarWriter::Refused) else {
+            return Err(ExportError::Writing("a file of columns takes one table".into()));
+        };
+        let schema = schema(table);
+        *self = ColumnarWriter::Writing {
+            writer: W::begin(out, &schema)?,
+            schema,
+            columns: table.columns,
+        };
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError> {
+        match self {
+            ColumnarWriter::Writing {
+                writer,
+                schema,
+                columns,
+            } => writer.write(&record_batch(schema, columns, rows)?),
+            ColumnarWriter::Waiting(_) | ColumnarWriter::Refused => Err(without_table()),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), ExportError> {
+        match *self {
+            ColumnarWriter::Writing { writer, .. } => writer.finish(),
+            ColumnarWriter::Waiting(_) | ColumnarWriter::Refused => Err(without_table()),
+        }
+    }
+}
+
+fn without_table() -> ExportError {
+    ExportError::Writing("a file of columns has no table".into())
+}
 
 /// Arrow's schema of `table`. What its columns mean stands in their metadata.
-pub(super) fn schema(table: &Table) -> SchemaRef {
+fn schema(table: &Table) -> SchemaRef {
     let fields: Vec<Field> = table.columns.iter().map(field).collect();
     let metadata = [("table", table.name), ("meaning", table.meaning)];
     Arc::new(Schema::new(fields).with_metadata(metadata))
@@ -36,11 +99,7 @@ fn data_type(kind: Kind) -> DataType {
 }
 
 /// `rows` of a table with this schema.
-pub(super) fn record_batch(
-    schema: &SchemaRef,
-    columns: &[Column],
-    rows: &[Row],
-) -> Result<RecordBatch, ExportError> {
+fn record_batch(schema: &SchemaRef, columns: &[Column], rows: &[Row]) -> Result<RecordBatch, ExportError> {
     let arrays = columns
         .iter()
         .enumerate()

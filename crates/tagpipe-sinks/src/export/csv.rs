@@ -4,11 +4,10 @@
 //! `=` is a text to whoever reads CSV, and a formula only to a spreadsheet that is let guess.
 
 use std::io::Write;
-use std::path::Path;
 
 use tagpipe_core::tabular::{Row, Table, Value};
 
-use super::{ExportError, FileWriter, Format};
+use super::{ExportError, FileWriter, Format, Scratch};
 
 #[derive(Debug)]
 pub(super) struct Csv;
@@ -33,7 +32,7 @@ impl Format for Csv {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        _scratch: &Path,
+        _scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
         Ok(Box::new(CsvWriter {
             out,

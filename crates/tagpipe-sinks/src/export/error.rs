@@ -14,6 +14,16 @@ pub enum ExportError {
     /// The place that it should go to.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The folder where the file is put together first.
+    #[error(
+        "cannot put the file together in `{folder}`: {reason}; make room, or set TMPDIR to a folder that has it"
+    )]
+    Scratch {
+        /// Which one.
+        folder: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Whoever read standard output does not any more.
     #[error("nobody reads the output any more")]
     NobodyReads,

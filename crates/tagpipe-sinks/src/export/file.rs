@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::compression::Compressed;
 use super::tally::Tally;
-use super::{ExportError, FileFormat};
+use super::{ExportError, FileFormat, Scratch};
 use crate::destination::{Destination, Upload};
 
 /// Batches that wait to be written: with those in hand on both sides, all that is in memory.
@@ -21,6 +21,8 @@ pub struct ExportFile {
     sender: mpsc::Sender<Message>,
     /// Until it was waited for.
     thread: Option<JoinHandle<Result<Ended, ExportError>>>,
+    /// What came of it, until it is seen.
+    whole: Option<Ended>,
 }
 
 /// What a finished file is.
@@ -89,6 +91,7 @@ impl ExportFile {
         ExportFile {
             sender,
             thread: Some(tokio::task::spawn_blocking(move || write(messages))),
+            whole: None,
         }
     }
 
@@ -108,26 +111,45 @@ impl ExportFile {
         self.send(Message::Rows(rows)).await
     }
 
+    /// Writes everything, so that all that is left for [`ExportFile::finish`] is to make it seen.
+    ///
+    /// # Errors
+    /// What stopped the writing.
+    pub async fn complete(&mut self) -> Result<(), ExportError> {
+        self.send(Message::End).await?;
+        self.whole = Some(self.ended().await?);
+        Ok(())
+    }
+
     /// Makes the file seen, whole.
     ///
     /// # Errors
     /// What stopped the writing; then nothing is seen.
-    pub async fn finish(&mut self) -> Result<Written, ExportError> {
-        self.send(Message::End).await?;
-        let ended = self.ended().await?;
-        if let Some(upload) = ended.upload {
+    pub async fn finish(mut self) -> Result<Written, ExportError> {
+        if self.whole.is_none() {
+            self.complete().await?;
+        }
+        let Ended { written, upload } = self.whole.take().ok_or(ExportError::Stopped)?;
+        if let Some(upload) = upload {
             upload.finish().await?;
         }
-        Ok(ended.written)
+        Ok(written)
     }
 
     /// Gives the file up, and waits until what was sent is taken back.
     pub async fn abandon(self) {
-        let ExportFile { sender, thread } = self;
+        let ExportFile {
+            sender,
+            thread,
+            whole,
+        } = self;
         drop(sender);
         if let Some(thread) = thread {
             // It ends because it was given up, or for a reason that was told before.
             let _ = thread.await;
+        }
+        if let Some(upload) = whole.and_then(|whole| whole.upload) {
+            upload.abort().await;
         }
     }
 
@@ -154,9 +176,9 @@ fn write(
     out: &mut (impl Write + Send),
     mut messages: mpsc::Receiver<Message>,
 ) -> Result<Written, ExportError> {
-    let scratch = tempfile::Builder::new().prefix("tagpipe-export-").tempdir()?;
+    let scratch = Scratch::default();
     let mut compressed = Compressed::new(format.compression, Tally::new(out))?;
-    let mut writer = format.format.begin(&mut compressed, scratch.path())?;
+    let mut writer = format.format.begin(&mut compressed, &scratch)?;
     loop {
         match messages.blocking_recv() {
             Some(Message::Table(table)) => writer.table(table)?,

@@ -1,12 +1,11 @@
 //! JSON: one array with an object for each row, one on each line.
 
 use std::io::Write;
-use std::path::Path;
 
 use tagpipe_core::tabular::{Column, Row, Table};
 
 use super::jsonl::write_object;
-use super::{ExportError, FileWriter, Format};
+use super::{ExportError, FileWriter, Format, Scratch};
 
 #[derive(Debug)]
 pub(super) struct Json;
@@ -31,7 +30,7 @@ impl Format for Json {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        _scratch: &Path,
+        _scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
         Ok(Box::new(JsonWriter {
             out,

@@ -1,11 +1,10 @@
 //! JSON Lines: an object for each row, one on each line.
 
 use std::io::Write;
-use std::path::Path;
 
 use tagpipe_core::tabular::{Column, Row, Table, Value};
 
-use super::{ExportError, FileWriter, Format};
+use super::{ExportError, FileWriter, Format, Scratch};
 
 #[derive(Debug)]
 pub(super) struct JsonLines;
@@ -30,7 +29,7 @@ impl Format for JsonLines {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        _scratch: &Path,
+        _scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
         Ok(Box::new(JsonLinesWriter { out, columns: &[] }))
     }

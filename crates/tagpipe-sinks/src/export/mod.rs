@@ -18,13 +18,13 @@ mod jsonl;
 mod name;
 mod parquet;
 mod schema;
+mod scratch;
 mod sqlite;
 mod tally;
 mod target;
 mod xlsx;
 
 use std::io::Write;
-use std::path::Path;
 
 use tagpipe_core::tabular::{Row, Table};
 
@@ -33,6 +33,7 @@ pub use error::ExportError;
 pub use file::{ExportFile, Written};
 pub use name::{Texts, part_paths};
 pub use schema::{FileSchema, SCHEMA_FILE, Schema, TableSchema, schema_name};
+pub use scratch::Scratch;
 pub use target::FileFormat;
 
 /// A format of files.
@@ -61,15 +62,14 @@ pub trait Format: Sync {
         None
     }
 
-    /// Begins a file whose bytes go to `out`. `scratch` is an empty folder for what a format must write elsewhere first; it is
-    /// removed afterwards.
+    /// Begins a file whose bytes go to `out`. `scratch` has a folder for what a format must write elsewhere first.
     ///
     /// # Errors
-    /// [`ExportError::Writing`].
+    /// [`ExportError::Scratch`] or [`ExportError::Writing`].
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        scratch: &Path,
+        scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError>;
 }
 
@@ -84,7 +84,7 @@ pub trait FileWriter {
     /// Adds rows to the table that was begun last.
     ///
     /// # Errors
-    /// [`ExportError::DoesNotFit`] or [`ExportError::Writing`].
+    /// [`ExportError::DoesNotFit`], [`ExportError::Scratch`] or [`ExportError::Writing`].
     fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError>;
 
     /// Writes what is left.

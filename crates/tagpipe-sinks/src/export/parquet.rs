@@ -1,17 +1,17 @@
 //! Parquet: compressed columns with statistics, for DuckDB, pandas, Spark and their like.
 
 use std::io::Write;
-use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use tagpipe_core::tabular::{Column, Row, Table};
 
-use super::columnar::{record_batch, schema};
-use super::{ExportError, FileWriter, Format};
+use super::columnar::{BatchWriter, ColumnarWriter};
+use super::{ExportError, FileWriter, Format, Scratch};
 
 /// Rows that are held, compressed, until they are written together. Readers like larger ones better; memory does not.
 const ROW_GROUP: usize = 65_536;
@@ -39,56 +39,23 @@ impl Format for Parquet {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        _scratch: &Path,
+        _scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
-        Ok(Box::new(ParquetWriter::Waiting(out)))
+        Ok(Box::new(ColumnarWriter::<ArrowWriter<_>>::Waiting(out)))
     }
 }
 
-enum ParquetWriter<'a> {
-    /// For its table.
-    Waiting(&'a mut (dyn Write + Send)),
-    Writing {
-        writer: Box<ArrowWriter<&'a mut (dyn Write + Send)>>,
-        schema: SchemaRef,
-        columns: &'static [Column],
-    },
-    Begun,
-}
-
-impl FileWriter for ParquetWriter<'_> {
-    fn table(&mut self, table: &'static Table) -> Result<(), ExportError> {
-        let ParquetWriter::Waiting(out) = std::mem::replace(self, ParquetWriter::Begun) else {
-            return Err(ExportError::Writing("a Parquet file takes one table".into()));
-        };
-        let schema = schema(table);
-        let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties()?)).map_err(failed)?;
-        *self = ParquetWriter::Writing {
-            writer: Box::new(writer),
-            schema,
-            columns: table.columns,
-        };
-        Ok(())
+impl<'a> BatchWriter<'a> for ArrowWriter<&'a mut (dyn Write + Send)> {
+    fn begin(out: &'a mut (dyn Write + Send), schema: &SchemaRef) -> Result<Self, ExportError> {
+        ArrowWriter::try_new(out, Arc::clone(schema), Some(properties()?)).map_err(failed)
     }
 
-    fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError> {
-        if let ParquetWriter::Writing {
-            writer,
-            schema,
-            columns,
-        } = self
-        {
-            writer
-                .write(&record_batch(schema, columns, rows)?)
-                .map_err(failed)?;
-        }
-        Ok(())
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
+        ArrowWriter::write(self, batch).map_err(failed)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), ExportError> {
-        if let ParquetWriter::Writing { writer, .. } = *self {
-            writer.close().map_err(failed)?;
-        }
+    fn finish(self) -> Result<(), ExportError> {
+        self.close().map_err(failed)?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! SQLite has no types for days and moments: they are texts that sort as they should, `2026-11-24` and
 //! `2026-11-24T07:48:09.567000Z`.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, S
 use tagpipe_core::tabular::{Kind, Row, Table, Value};
 use tokio::runtime::Handle;
 
-use super::{ExportError, FileWriter, Format};
+use super::scratch::failed;
+use super::{ExportError, FileWriter, Format, Scratch};
 
 /// Values of one statement: SQLite takes 32,766.
 const VALUES_MAX: usize = 32_000;
@@ -39,13 +41,17 @@ impl Format for Sqlite {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        scratch: &Path,
+        scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
-        let file = scratch.join("export.sqlite");
+        let folder = scratch.folder()?;
+        let file = folder.join("export.sqlite");
         let runtime = Handle::current();
-        let connection = runtime.block_on(create(&file)).map_err(failed)?;
+        let connection = runtime
+            .block_on(create(&file))
+            .map_err(|error| failed(folder, &error))?;
         Ok(Box::new(SqliteWriter {
             out,
+            folder: folder.to_owned(),
             file,
             runtime,
             connection,
@@ -56,6 +62,7 @@ impl Format for Sqlite {
 
 struct SqliteWriter<'a> {
     out: &'a mut (dyn Write + Send),
+    folder: PathBuf,
     file: PathBuf,
     runtime: Handle,
     connection: SqliteConnection,
@@ -84,7 +91,7 @@ impl FileWriter for SqliteWriter<'_> {
         let sql = AssertSqlSafe(definition(table));
         self.runtime
             .block_on(async { self.connection.execute(sql).await })
-            .map_err(failed)?;
+            .map_err(|error| failed(&self.folder, &error))?;
         Ok(())
     }
 
@@ -92,7 +99,8 @@ impl FileWriter for SqliteWriter<'_> {
         let Some(table) = self.table else { return Ok(()) };
         for rows in rows.chunks(VALUES_MAX / table.columns.len()) {
             let insert = insert(&mut self.connection, table, rows);
-            self.runtime.block_on(insert).map_err(failed)?;
+            let inserted = self.runtime.block_on(insert);
+            inserted.map_err(|error| failed(&self.folder, &error))?;
         }
         Ok(())
     }
@@ -100,6 +108,7 @@ impl FileWriter for SqliteWriter<'_> {
     fn finish(self: Box<Self>) -> Result<(), ExportError> {
         let SqliteWriter {
             out,
+            folder,
             file,
             runtime,
             mut connection,
@@ -109,8 +118,9 @@ impl FileWriter for SqliteWriter<'_> {
             connection.execute("COMMIT").await?;
             connection.close().await
         };
-        runtime.block_on(end).map_err(failed)?;
-        std::io::copy(&mut std::fs::File::open(file)?, out)?;
+        runtime.block_on(end).map_err(|error| failed(&folder, &error))?;
+        let mut whole = File::open(file).map_err(|error| failed(&folder, &error))?;
+        std::io::copy(&mut whole, out)?;
         Ok(())
     }
 }
@@ -164,11 +174,6 @@ async fn insert(connection: &mut SqliteConnection, table: &Table, rows: &[Row]) 
     }
     query.execute(connection).await?;
     Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
-fn failed(error: sqlx::Error) -> ExportError {
-    ExportError::Writing(error.to_string())
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@
 //! formula.
 
 use std::io::Write;
-use std::path::Path;
 
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format as CellFormat, Workbook, Worksheet, XlsxError};
 use tagpipe_core::tabular::{Column, Kind, Row, Table, Value};
 
-use super::{ExportError, FileWriter, Format};
+use super::scratch::Room;
+use super::{ExportError, FileWriter, Format, Scratch};
 
 /// Rows of a sheet, its header included.
 const SHEET_ROWS: u32 = 1_048_576;
@@ -19,6 +19,8 @@ const SHEET_ROWS: u32 = 1_048_576;
 const CELL_CHARACTERS: usize = 32_767;
 /// Up to here Excel keeps every digit of a number.
 const EXACT: i64 = 999_999_999_999_999;
+/// Bytes that may wait in the library's buffers.
+const WAITING: u64 = 1 << 20;
 /// 1970-01-01 as Excel counts days.
 const DAYS_TO_1970: i64 = 25_569;
 /// 1900-03-01: Excel takes the day before for a 29th of February, which that year did not have.
@@ -52,16 +54,18 @@ impl Format for Excel {
     fn begin<'a>(
         &self,
         out: &'a mut (dyn Write + Send),
-        scratch: &Path,
+        scratch: &Scratch,
     ) -> Result<Box<dyn FileWriter + 'a>, ExportError> {
         let mut workbook = Workbook::new();
+        let folder = scratch.folder()?;
         // Rows go to files there until the workbook is packed.
-        workbook.set_tempdir(scratch).map_err(failed)?;
+        workbook.set_tempdir(folder).map_err(failed)?;
         // Else the time of writing, with which the same rows would become other bytes.
         let created = ExcelDateTime::from_ymd(2000, 1, 1).map_err(failed)?;
         workbook.set_properties(&DocProperties::new().set_creation_datetime(&created));
         Ok(Box::new(ExcelWriter {
             out,
+            room: Room::in_folder(folder)?,
             workbook,
             sheet_rows: SHEET_ROWS,
             header: CellFormat::new().set_bold(),
@@ -74,6 +78,8 @@ impl Format for Excel {
 
 struct ExcelWriter<'a> {
     out: &'a mut (dyn Write + Send),
+    /// Where rows go until the workbook is packed.
+    room: Room,
     workbook: Workbook,
     sheet_rows: u32,
     header: CellFormat,
@@ -98,6 +104,9 @@ impl FileWriter for ExcelWriter<'_> {
     }
 
     fn rows(&mut self, rows: &[Row]) -> Result<(), ExportError> {
+        // The library has no error for a row that cannot be written to its file, and panics.
+        self.room
+            .require(rows.iter().flatten().map(most_bytes).sum::<u64>() + WAITING)?;
         for row in rows {
             let Some(under_way) = &self.under_way else {
                 return Ok(());
@@ -195,6 +204,15 @@ impl ExcelWriter<'_> {
     }
 }
 
+/// Bytes that a value takes at most in a sheet's XML, where a character may become `&quot;` or `_x0001_`.
+fn most_bytes(value: &Value) -> u64 {
+    let text = match value {
+        Value::Text(text) | Value::Json(text) => text.len() as u64,
+        _ => 0,
+    };
+    128 + 7 * text
+}
+
 fn write_text(
     sheet: &mut Worksheet,
     (row, place): (u32, u16),
@@ -266,6 +284,7 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = ExcelWriter {
             out: &mut out,
+            room: Room::in_folder(&std::env::temp_dir()).unwrap(),
             workbook: Workbook::new(),
             sheet_rows: 3,
             header: CellFormat::new(),

@@ -8,7 +8,7 @@ use tagpipe_store::backup::{
     Contents, Occupant, RestoreNote, occupant, replace_sqlite, restore_postgres, sign_sqlite,
 };
 
-use super::backup::{Scratch, load, place, stopped, texts, until_signal, verifying};
+use super::backup::{load, place, scratch_beside, stopped, texts, until_signal, verifying};
 use crate::cli::{GlobalArguments, RestoreArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{print, print_json};
@@ -72,7 +72,7 @@ async fn bring_back(
     refuse_other_engine(url, &manifest)?;
     let url = &resolved(url);
     let is_damaged = refuse_to_overwrite(url, force).await?;
-    let scratch = Scratch::beside(url)?;
+    let scratch = scratch_beside(url)?;
     let opened = scratch.file("opened");
     verifying::open(&folder, &manifest, identities, &opened, stop).await?;
     let note = RestoreNote {

@@ -76,16 +76,19 @@ pub(super) fn note(exit: Exit) {
     TERMINATED.store(exit == Exit::Terminated, Ordering::Relaxed);
 }
 
-/// Waits for Ctrl-C or SIGTERM and tells the exit code it asks for.
+/// Waits for Ctrl-C, SIGTERM or SIGHUP and tells the exit code it asks for.
 pub(crate) async fn wait_for_signal() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        hangup(),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = interrupt.recv() => Exit::Interrupted,
         _ = terminate.recv() => Exit::Terminated,
+        () = next(hangup.as_mut()) => Exit::Terminated,
     }
 }
 

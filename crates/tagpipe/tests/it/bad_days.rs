@@ -1,12 +1,10 @@
 //! Bad days: what is said, with which exit code, and that nothing was lost. The words are snapshots.
 
-use std::process::Stdio;
-
 use sea_orm::ConnectionTrait;
 use tagpipe_demo::DemoConfig;
 use tagpipe_store::DatabaseUrl;
 
-use crate::harness::{Ended, Engine, Rig, Running};
+use crate::harness::{Ended, Engine, Rig, Running, is_root};
 use crate::proxy::{Answer, Proxy};
 
 fn small() -> DemoConfig {
@@ -228,39 +226,14 @@ async fn a_folder_that_may_not_be_written() {
     // Root may write everywhere but to what is mounted to be read only.
     let command = if is_root() {
         let line = format!("mount -t tmpfs -o ro tmpfs {} && exec {run}", folder.display());
-        shell(&rig, &["unshare", "--mount"], &line)
+        rig.shell(&["unshare", "--mount"], &line)
     } else {
         let rights = std::os::unix::fs::PermissionsExt::from_mode(0o555);
         std::fs::set_permissions(&folder, rights).expect("taken away");
-        shell(&rig, &[], &format!("exec {run}"))
+        rig.shell(&[], &format!("exec {run}"))
     };
     let ended = Running::start(command).ended().await;
     insta::assert_snapshot!(said(&rig, &ended));
-}
-
-fn is_root() -> bool {
-    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("Linux")) == 0
-}
-
-/// `line` in a shell that `before` starts, with the rig's folder and environment.
-fn shell(rig: &Rig, before: &[&str], line: &str) -> tokio::process::Command {
-    let like = rig.command(&[]);
-    let words: Vec<&str> = before.iter().copied().chain(["bash", "-c", line]).collect();
-    let mut command = tokio::process::Command::new(words[0]);
-    command
-        .args(&words[1..])
-        .current_dir(rig.folder())
-        .env_clear()
-        .envs(
-            like.as_std()
-                .get_envs()
-                .filter_map(|(name, text)| Some((name, text?))),
-        )
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
 }
 
 /// Reads 600 pages into a database that cannot grow, then goes on with a copy that can.
@@ -278,7 +251,7 @@ async fn a_database_that_may_not_grow(limited: impl Fn(&str) -> String, before: 
         site = rig.site.site_url(),
     );
     let line = format!("{}; code=$?; cp small/* .; exit $code", limited(&run));
-    let ended = Running::start(shell(&rig, before, &line)).ended().await;
+    let ended = Running::start(rig.shell(before, &line)).ended().await;
     let said = ended.failure(7);
     assert!(
         said.contains(word) && said.contains("the same command with --resume"),

@@ -13,7 +13,7 @@ use tagpipe_store::DatabaseUrl;
 
 use self::fill::{HOSTILE, ROWS};
 use self::readers::read_back;
-use crate::harness::{Ended, Engine, Rig, Running, wait_until};
+use crate::harness::{Ended, Engine, Rig, Running, is_root, wait_until};
 
 const FORMATS: [&str; 7] = ["csv", "jsonl", "json", "parquet", "arrow", "xlsx", "sqlite"];
 const TABLES: [&str; 19] = [
@@ -542,6 +542,68 @@ async fn a_file_takes_the_place_of_the_one_before() {
     )
     .await;
     assert!(rig.folder().join("folder/sets.parquet").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_for_what_is_put_together_is_told_and_nothing_is_left() {
+    let rig = rig(Engine::Sqlite).await;
+    let store = rig.open().await;
+    fill::many(&store, 1_250).await;
+    store.close().await;
+    std::fs::create_dir(rig.folder().join("small")).expect("a folder");
+    // In blocks of 1,024 bytes, without the signal that comes with it.
+    let limited = "(trap '' XFSZ; ulimit -f 400; TMPDIR=small {run})";
+    let full = "mount -t tmpfs -o size=1200k tmpfs small && TMPDIR=small {run} && exit; left=$?; ls -A small; exit $left";
+    let mut cases = vec![("sqlite", limited, &[][..])];
+    if is_root() {
+        let unshare = &["unshare", "--mount"][..];
+        cases.extend([("sqlite", full, unshare), ("xlsx", full, unshare)]);
+    }
+    for (format, line, starter) in cases {
+        let run = format!(
+            "\"$0\" export --quiet --database-url sqlite:tagpipe.db --table card_population --to many.{format}"
+        );
+        let command = rig.shell(starter, &line.replace("{run}", &run));
+        let ended = Running::start(command).ended().await;
+        let said = ended.failure(1);
+        let words = "cannot put the file together in `small/";
+        assert!(
+            said.contains(words) && said.contains("set TMPDIR"),
+            "{line}: {said}"
+        );
+        assert_eq!(files_beside_the_database(&rig), ["small"]);
+    }
+    // What needs no such room asks for none.
+    rig.write("no-folder", "");
+    let line = "TMPDIR=no-folder \"$0\" export --database-url sqlite:tagpipe.db --table sets --to sets.csv";
+    let ended = Running::start(rig.shell(&[], line)).ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_file_never_describes_a_mixture() {
+    let rig = filled(Engine::Sqlite).await;
+    let arguments = ["--table", "cards,sets", "--format", "csv", "--to", "out/"];
+    let make_a_folder_of = |name: &str| {
+        std::fs::remove_file(rig.folder().join(name)).expect("a file");
+        std::fs::create_dir(rig.folder().join(name)).expect("a folder");
+    };
+    exported(&rig, &arguments).await;
+    let whole = files(&rig.folder().join("out"));
+    // The first file cannot be written: the former export is still whole.
+    std::fs::rename(rig.folder().join("out/cards.csv"), rig.folder().join("cards.csv")).expect("a file");
+    std::fs::create_dir(rig.folder().join("out/cards.csv")).expect("a folder");
+    export(&rig, &arguments).await.failure(1);
+    std::fs::remove_dir(rig.folder().join("out/cards.csv")).expect("a folder");
+    std::fs::rename(rig.folder().join("cards.csv"), rig.folder().join("out/cards.csv")).expect("a file");
+    assert!(files(&rig.folder().join("out")) == whole);
+    // The second one cannot: the first may be another one by now, and nothing claims to know.
+    make_a_folder_of("out/sets.csv");
+    export(&rig, &arguments).await.failure(1);
+    assert!(!rig.folder().join("out/schema.json").exists());
+    std::fs::remove_dir(rig.folder().join("out/sets.csv")).expect("a folder");
+    exported(&rig, &arguments).await;
+    assert_schema_is_true(&rig.folder().join("out"), "schema.json");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,6 +211,12 @@ impl Rig {
         self.command_by(&[], arguments)
     }
 
+    /// `line` in a shell that `before` starts, with the rig's folder and environment; `$0` is this program.
+    pub(crate) fn shell(&self, before: &[&str], line: &str) -> Command {
+        let starter = [before, &["bash", "-c", line]].concat();
+        self.command_by(&starter, &[])
+    }
+
     /// The same, started by `starter`: a program with options that becomes what follows them.
     fn command_by(&self, starter: &[&str], arguments: &[&str]) -> Command {
         let words = [starter, &[env!("CARGO_BIN_EXE_tagpipe")], arguments].concat();
@@ -700,4 +706,9 @@ pub(crate) fn fetches(documents: &[RequestRecord]) -> HashMap<String, u64> {
         }
     }
     fetches
+}
+
+/// Whether the tests run as root, who may do what others may not.
+pub(crate) fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("Linux")) == 0
 }

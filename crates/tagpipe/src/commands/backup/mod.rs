@@ -24,7 +24,7 @@ use crate::settings::{
     BackupSettings, Merged, backup_recipients, backup_settings, database_url, log_format, log_level,
 };
 
-pub(super) use scratch::Scratch;
+pub(super) use scratch::scratch_beside;
 
 /// Who does it, in the audit trail.
 const ACTOR: &str = "tagpipe backup";

@@ -9,7 +9,7 @@ use tagpipe_sinks::destination::Destination;
 use tagpipe_store::backup::{Contents, Dump, PostgresSnapshot, copy_sqlite, count_sqlite, sqlite_version};
 use tagpipe_store::{DatabaseUrl, StoreError};
 
-use super::Scratch;
+use super::scratch_beside;
 use crate::exit::Failure;
 
 /// Stores a backup of the database at `url` in `folder`.
@@ -29,7 +29,7 @@ pub(super) async fn take(
             if !path.exists() {
                 return Err(nothing_at(url));
             }
-            let scratch = Scratch::beside(url)?;
+            let scratch = scratch_beside(url)?;
             let copy = scratch.file("copy.sqlite");
             copy_sqlite(path, &copy).await.map_err(|error| of_store(&error))?;
             let contents = count_sqlite(&copy).await.map_err(|error| of_store(&error))?;

@@ -11,7 +11,7 @@ use tagpipe_store::backup::{
     try_restore_postgres,
 };
 
-use super::Scratch;
+use super::scratch_beside;
 use crate::exit::Failure;
 
 /// Tries it. PostgreSQL needs `server`: an empty database, or one beside which a scratch database is made.
@@ -22,7 +22,7 @@ pub(super) async fn verify(
     server: Option<url::Url>,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let scratch = Scratch::beside(&DatabaseUrl::Memory)?;
+    let scratch = scratch_beside(&DatabaseUrl::Memory)?;
     let opened = scratch.file("opened");
     open(folder, manifest, identities, &opened, stop).await?;
     match manifest.engine {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tagpipe_core::tabular::Table;
-use tagpipe_sinks::destination::Destination;
+use tagpipe_sinks::destination::{Destination, Trouble as DestinationTrouble};
 use tagpipe_sinks::export::{
     ExportError, ExportFile, FileSchema, SCHEMA_FILE, Schema, TableSchema, Texts, part_paths, schema_name,
 };
@@ -163,14 +163,12 @@ impl<'a> Output<'a> {
             tables: std::mem::take(&mut self.tables),
             files: std::mem::take(&mut self.files),
         };
-        let (to, schema_file) = match &self.plan.target {
-            Target::StandardOutput(_) => ("standard output".to_owned(), None),
-            Target::File(_, folder, name) => {
-                let file = place(folder, name)?;
-                (as_written(&file), Some(place(folder, &schema_name(name))?))
-            }
-            Target::Folder(_, folder) => (folder.to_string(), Some(place(folder, SCHEMA_FILE)?)),
+        let to = match &self.plan.target {
+            Target::StandardOutput(_) => "standard output".to_owned(),
+            Target::File(_, folder, name) => as_written(&place(folder, name)?),
+            Target::Folder(_, folder) => folder.to_string(),
         };
+        let schema_file = self.schema_file()?;
         if let Some(file) = &schema_file {
             write_schema(&schema, file).await?;
         }
@@ -179,6 +177,15 @@ impl<'a> Output<'a> {
             schema,
             schema_file: schema_file.as_ref().map(as_written),
             standing: standing.clone(),
+        })
+    }
+
+    /// Where it is told what was exported; nowhere, if that went to standard output.
+    fn schema_file(&self) -> Result<Option<Destination>, Trouble> {
+        Ok(match &self.plan.target {
+            Target::StandardOutput(_) => None,
+            Target::File(_, folder, name) => Some(place(folder, &schema_name(name))?),
+            Target::Folder(_, folder) => Some(place(folder, SCHEMA_FILE)?),
         })
     }
 
@@ -241,10 +248,16 @@ impl<'a> Output<'a> {
     }
 
     async fn close_file(&mut self) -> Result<(), Trouble> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        // It stays here until it is finished, so that it can be given up in the middle of that.
-        let written = open.file.finish().await?;
-        if let Some(OpenFile { schema, .. }) = self.open.take() {
+        // It stays here until it is whole, so that it can be given up in the middle of that.
+        match &mut self.open {
+            Some(open) => open.file.complete().await?,
+            None => return Ok(()),
+        }
+        if self.files.is_empty() {
+            self.remove_former_schema().await?;
+        }
+        if let Some(OpenFile { file, schema, .. }) = self.open.take() {
+            let written = file.finish().await?;
             self.files.push(FileSchema {
                 bytes: written.bytes,
                 sha256: written.sha256,
@@ -252,6 +265,22 @@ impl<'a> Output<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A former export's schema file must not describe a mixture of its files and new ones, if this one is killed.
+    async fn remove_former_schema(&self) -> Result<(), Trouble> {
+        let Some(file) = self.schema_file()? else {
+            return Ok(());
+        };
+        match file.delete().await {
+            Err(error)
+                if file.local_path().is_none() && error.trouble == DestinationTrouble::AccessDenied =>
+            {
+                tracing::warn!(%error, "the former schema file stays until the export is whole");
+                Ok(())
+            }
+            removed => Ok(removed.map_err(ExportError::from)?),
+        }
     }
 }
 

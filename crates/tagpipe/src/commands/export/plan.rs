@@ -155,14 +155,15 @@ pub(super) fn target(arguments: &ExportArguments, tables: &[Exportable]) -> Resu
         return Ok(Target::File(format, folder, name));
     }
     if FileFormat::choose(None, Some(&name)).is_ok() {
-        let why = if is_split {
-            "--split makes many files".to_owned()
+        let what = if is_split {
+            "--split makes many files; name a folder and give --format".to_owned()
         } else {
-            format!("{} takes one table in a file", format.format.name())
+            let format = format.format.name();
+            format!(
+                "{format} takes one table in a file; name a folder and give --format, or take xlsx or sqlite"
+            )
         };
-        return Err(Failure::usage(format!(
-            "`{name}` is one file, but {why}; name a folder and give --format, or take xlsx or sqlite for several tables"
-        )));
+        return Err(Failure::usage(format!("`{name}` is one file, but {what}")));
     }
     Ok(Target::Folder(format, place))
 }
