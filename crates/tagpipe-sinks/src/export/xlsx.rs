@@ -18,7 +18,7 @@ const SHEET_ROWS: u32 = 1_048_576;
 /// Characters of a cell, in UTF-16 as Excel counts them.
 const CELL_CHARACTERS: usize = 32_767;
 /// Up to here Excel keeps every digit of a number.
-const EXACT: i64 = 999_999_999_999_999;
+const EXACT: u64 = 999_999_999_999_999;
 /// Bytes that may wait in the library's buffers.
 const WAITING: u64 = 1 << 20;
 /// 1970-01-01 as Excel counts days.
@@ -169,7 +169,7 @@ impl ExcelWriter<'_> {
                 Value::Text(text) | Value::Json(text) => {
                     write_text(sheet, cell, text, under_way.table, column)?
                 }
-                Value::Integer(number) if number.abs() > EXACT => {
+                Value::Integer(number) if !is_exact_in_excel(*number) => {
                     write_text(sheet, cell, &number.to_string(), under_way.table, column)?;
                 }
                 Value::Integer(number) => {
@@ -223,13 +223,20 @@ fn write_text(
     let characters = text.encode_utf16().count();
     if characters > CELL_CHARACTERS {
         return Err(ExportError::DoesNotFit(format!(
-            "a text of `{}` in `{}` has {characters} characters, and a cell of Excel takes {CELL_CHARACTERS}; take another format",
-            column.name, table.name
+            "a text of `{}` in `{}`, row {} of its sheet, has {characters} characters, and a cell of Excel takes \
+             {CELL_CHARACTERS}; take another format",
+            column.name,
+            table.name,
+            row + 1
         )));
     }
     // Never `write`, which makes a formula of a text that looks like one.
     sheet.write_string(row, place, text).map_err(failed)?;
     Ok(())
+}
+
+fn is_exact_in_excel(number: i64) -> bool {
+    number.unsigned_abs() <= EXACT
 }
 
 /// A day as Excel counts them, from days since 1970; `None` for one that it would take for another.
@@ -258,6 +265,18 @@ fn failed(error: XlsxError) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_excel_would_round_is_a_text() {
+        for (number, is_exact) in [
+            (EXACT as i64, true),
+            (EXACT as i64 + 1, false),
+            (-1, true),
+            (i64::MIN, false),
+        ] {
+            assert_eq!(is_exact_in_excel(number), is_exact, "{number}");
+        }
+    }
 
     #[test]
     fn days_are_counted_as_excel_does() {

@@ -65,6 +65,32 @@ impl Snapshot {
         })
     }
 
+    /// The newest reparse that was under way after `since_us`, microseconds since 1970, and has corrected rows, if there is
+    /// one. What it corrects keeps the time of its reading, so nobody can tell which rows those were.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn corrected_since(&self, since_us: i64) -> Result<Option<RunId>, StoreError> {
+        let sql = format!(
+            "SELECT id, {summary} AS summary FROM runs \
+             WHERE {work} = 'reparse' AND (finished_at IS NULL OR finished_at > {since}) ORDER BY id DESC",
+            summary = self.dialect.as_text("summary"),
+            work = self.dialect.json_field("config", "work"),
+            since = self.dialect.time_at_us("$1"),
+        );
+        let rows = self
+            .transaction
+            .query_all_raw(self.dialect.statement(sql, [since_us.into()]))
+            .await?;
+        for row in &rows {
+            let summary: Option<String> = row.try_get("", "summary")?;
+            if has_corrected(summary.as_deref()) {
+                return Ok(Some(row.try_get("", "id")?));
+            }
+        }
+        Ok(None)
+    }
+
     /// The newest run that `is_meant` and has asked the site: not one that read kept documents again.
     async fn newest_run(&self, is_meant: &str) -> Result<Option<RunStanding>, StoreError> {
         let sql = format!(
@@ -80,6 +106,20 @@ impl Snapshot {
             .await?;
         rows.first().map(run_standing).transpose()
     }
+}
+
+/// Whether a reparse has written other rows, by its summary; one that did not come to its end may have.
+fn has_corrected(summary: Option<&str>) -> bool {
+    let Some(Ok(summary)) = summary.map(serde_json::from_str::<serde_json::Value>) else {
+        return true;
+    };
+    let Some(tables) = summary["tables"].as_array() else {
+        return true;
+    };
+    let counts = ["new", "changed", "vanished"];
+    tables
+        .iter()
+        .any(|table| counts.iter().any(|count| table[*count] != 0))
 }
 
 fn run_standing(row: &QueryResult) -> Result<RunStanding, StoreError> {

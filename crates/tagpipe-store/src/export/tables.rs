@@ -144,12 +144,117 @@ const SEEN_BY_RUN: Column = or_null(integer(
     "the run that last saw the row, or saw it missing",
 ));
 
-const CHANGED_SINCE: Option<&str> = Some("t.changed_at > {since}");
-// A new name alone is no change of what a row shows (`changed_at`), but one of what it is called.
-const SET_CHANGED_SINCE: &str = "t.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
-     WHERE h.subject = 'set' AND h.subject_id = t.id AND h.event = 'renamed' AND h.observed_at > {since})";
-const CARD_CHANGED_SINCE: &str = "t.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
-     WHERE h.subject = 'card' AND h.subject_id = t.id AND h.event = 'renamed' AND h.observed_at > {since})";
+/// Rows of `catalogue_history` that tell of a row which came or went, with what lies below it. Where it is listed or not, a row
+/// below shows the same; but the site shows it no more, or again.
+macro_rules! came_or_went {
+    ($subject:literal) => {
+        concat!(
+            "FROM catalogue_history AS h WHERE h.subject = '",
+            $subject,
+            "' AND h.event <> 'renamed' AND h.observed_at > {since}"
+        )
+    };
+}
+
+/// Categories that came or went since then.
+macro_rules! moved_categories {
+    () => {
+        concat!("SELECT h.subject_id ", came_or_went!("category"))
+    };
+}
+
+/// Years that did, by themselves or with their category.
+macro_rules! moved_years {
+    () => {
+        concat!(
+            "SELECT h.subject_id ",
+            came_or_went!("year"),
+            " UNION SELECT years.id FROM years WHERE years.category_id IN (",
+            moved_categories!(),
+            ")"
+        )
+    };
+}
+
+/// Sets that did, by themselves or with what they belong to.
+macro_rules! moved_sets {
+    () => {
+        concat!(
+            "SELECT h.subject_id ",
+            came_or_went!("set"),
+            " UNION SELECT sets.id FROM sets WHERE sets.year_id IN (",
+            moved_years!(),
+            ")"
+        )
+    };
+}
+
+/// Cards that did, by themselves or with what they belong to.
+macro_rules! moved_cards {
+    () => {
+        concat!(
+            "SELECT h.subject_id ",
+            came_or_went!("card"),
+            " UNION SELECT cards.id FROM cards WHERE cards.set_id IN (",
+            moved_sets!(),
+            ")"
+        )
+    };
+}
+
+/// Rows of this kind that got another name: no change of what a row shows (`changed_at`), but one of what it is called.
+macro_rules! renamed {
+    ($subject:literal) => {
+        concat!(
+            "SELECT h.subject_id FROM catalogue_history AS h WHERE h.subject = '",
+            $subject,
+            "' AND h.event = 'renamed' AND h.observed_at > {since}"
+        )
+    };
+}
+
+const CATEGORY_CHANGED: Option<&str> = Some(concat!(
+    "t.changed_at > {since} OR t.id IN (",
+    renamed!("category"),
+    ")"
+));
+const YEAR_CHANGED: Option<&str> = Some(concat!(
+    "t.changed_at > {since} OR t.category_id IN (",
+    moved_categories!(),
+    ")"
+));
+const SET_CHANGED: Option<&str> = Some(concat!(
+    "t.changed_at > {since} OR t.id IN (",
+    renamed!("set"),
+    ") OR t.year_id IN (",
+    moved_years!(),
+    ")"
+));
+const CARD_CHANGED: Option<&str> = Some(concat!(
+    "t.changed_at > {since} OR t.id IN (",
+    renamed!("card"),
+    ") OR t.set_id IN (",
+    moved_sets!(),
+    ")"
+));
+const CERTIFICATE_CHANGED: Option<&str> = Some(concat!(
+    "t.changed_at > {since} OR t.card_id IN (",
+    moved_cards!(),
+    ")"
+));
+/// Of a card with the names above it.
+const CATALOGUE_CHANGED: Option<&str> = Some(concat!(
+    "EXISTS (SELECT 1 FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id \
+         WHERE cards.id = t.card_id AND (cards.changed_at > {since} OR cards.id IN (",
+    renamed!("card"),
+    ") OR sets.id IN (",
+    renamed!("set"),
+    ") OR years.category_id IN (",
+    renamed!("category"),
+    ") OR sets.id IN (",
+    moved_sets!(),
+    ")))"
+));
 const OBSERVED_SINCE: Option<&str> = Some("t.observed_at > {since}");
 const CREATED_SINCE: Option<&str> = Some("t.created_at > {since}");
 const LISTED_YEAR: Vanished = Vanished::Noted(
@@ -198,13 +303,7 @@ const CATALOGUE: Source = Source {
         order: &["card_id"],
     },
     place: Some(PLACE_BY_CARD_ID),
-    changed: Some(
-        "EXISTS (SELECT 1 FROM cards JOIN sets ON sets.id = cards.set_id JOIN years ON years.id = sets.year_id \
-             WHERE cards.id = t.card_id AND (cards.changed_at > {since} OR EXISTS (SELECT 1 FROM catalogue_history AS h \
-             WHERE h.event = 'renamed' AND h.observed_at > {since} AND ((h.subject = 'set' AND h.subject_id = sets.id) \
-                 OR (h.subject = 'card' AND h.subject_id = cards.id) \
-                 OR (h.subject = 'category' AND h.subject_id = years.category_id)))))",
-    ),
+    changed: CATALOGUE_CHANGED,
     vanished: Vanished::LeftOut,
 };
 
@@ -238,7 +337,7 @@ const CATEGORIES: Source = Source {
         year: None,
         set: None,
     }),
-    changed: CHANGED_SINCE,
+    changed: CATEGORY_CHANGED,
     vanished: Vanished::Noted("t.vanished_at IS NULL"),
 };
 
@@ -281,7 +380,7 @@ const YEARS: Source = Source {
         year: Some("t.id"),
         set: None,
     }),
-    changed: CHANGED_SINCE,
+    changed: YEAR_CHANGED,
     vanished: LISTED_YEAR,
 };
 
@@ -313,7 +412,7 @@ const SETS: Source = Source {
         year: Some("t.year_id"),
         set: Some("t.id"),
     }),
-    changed: Some(SET_CHANGED_SINCE),
+    changed: SET_CHANGED,
     vanished: LISTED_SET,
 };
 
@@ -346,7 +445,7 @@ const CARDS: Source = Source {
         year: Some("sets.year_id"),
         set: Some("t.set_id"),
     }),
-    changed: Some(CARD_CHANGED_SINCE),
+    changed: CARD_CHANGED,
     vanished: LISTED_CARD,
 };
 
@@ -393,7 +492,7 @@ const GRADE_ROWS: Source = Source {
         order: &["id"],
     },
     place: Some(PLACE_BY_CARD_ID),
-    changed: CHANGED_SINCE,
+    changed: CERTIFICATE_CHANGED,
     vanished: LISTED_CERTIFICATE,
 };
 

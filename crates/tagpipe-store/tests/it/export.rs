@@ -13,6 +13,8 @@ on_both_engines! {
     filters_admit_what_their_names_say,
     all_tables_are_of_one_moment,
     rows_changed_since_a_time_are_told,
+    what_comes_and_goes_with_its_category_is_told,
+    a_reparse_that_has_corrected_rows_is_known,
     vanished_rows_can_be_left_out,
     rows_are_told_apart_by_category_year_and_set,
     many_rows_come_a_few_at_a_time,
@@ -241,6 +243,94 @@ async fn rows_changed_since_a_time_are_told(crawl: Crawl) {
     assert_eq!(ids(&crawl, "discrepancies", &since(8)).await, [1]);
     let not_dated = since(8).check(table("grade_scale"));
     assert_eq!(not_dated, Err(NotApplicable::Dates { table: "grade_scale" }));
+}
+
+/// What is listed, as somebody knows it who only ever takes what changed, is what is listed.
+async fn what_comes_and_goes_with_its_category_is_told(crawl: Crawl) {
+    fill(&crawl).await;
+    // The second of three categories has the sets 5 to 8; its second year the sets 7 and 8, of the cards 13 to 16.
+    let set = |table: &str, id: i64, hour: u32, is_listed: bool| {
+        let at = format!("'2026-11-24T{hour:02}:00:00.000Z'");
+        let vanished = if is_listed { "NULL" } else { &at };
+        format!(
+            "UPDATE {table} SET vanished_at = {vanished}, changed_at = {at}, last_seen_at = {at} WHERE id = {id};"
+        )
+    };
+    let since = |hour: i64, is_current: bool| Selection {
+        changed_since_us: Some((1_795_478_400 + hour * 3600) * 1_000_000),
+        is_current,
+        ..Selection::default()
+    };
+    crawl.sql(&set("categories", 2, 8, false)).await;
+    assert_eq!(
+        ids(&crawl, "catalogue", &since(7, false)).await,
+        Vec::<i64>::new()
+    );
+    assert_eq!(ids(&crawl, "cards", &since(7, true)).await, Vec::<i64>::new());
+    // Without --current they are told, too: that they are listed no more stands above them.
+    assert_eq!(
+        ids(&crawl, "cards", &since(7, false)).await,
+        Vec::from_iter(9..=16)
+    );
+    crawl.sql(&set("categories", 2, 9, true)).await;
+    for table in ["catalogue", "cards"] {
+        assert_eq!(
+            ids(&crawl, table, &since(8, true)).await,
+            Vec::from_iter(9..=16),
+            "{table}"
+        );
+        assert_eq!(
+            ids(&crawl, table, &since(9, true)).await,
+            Vec::<i64>::new(),
+            "{table}"
+        );
+    }
+    assert_eq!(ids(&crawl, "years", &since(8, true)).await, [3, 4]);
+    assert_eq!(ids(&crawl, "sets", &since(8, true)).await, [5, 6, 7, 8]);
+    assert_eq!(
+        ids(&crawl, "grade_rows", &since(8, true)).await,
+        Vec::from_iter(17..=32)
+    );
+    for (table, id, cards) in [("years", 4, vec![13, 14, 15, 16]), ("sets", 8, vec![15, 16])] {
+        crawl.sql(&set(table, id, 10, false)).await;
+        crawl.sql(&set(table, id, 11, true)).await;
+        assert_eq!(
+            ids(&crawl, "catalogue", &since(10, false)).await,
+            cards,
+            "{table}"
+        );
+        crawl
+            .sql("UPDATE catalogue_history SET observed_at = '2026-11-24T07:00:00.000Z';")
+            .await;
+    }
+}
+
+async fn a_reparse_that_has_corrected_rows_is_known(crawl: Crawl) {
+    let reparse = |id: i64, finished: &str, summary: &str| {
+        format!(
+            "INSERT INTO runs (id, state, config, started_at, finished_at, summary) \
+             VALUES ({id}, 'reconciled', '{{\"work\":\"reparse\"}}', '2026-11-24T07:00:00.000Z', {finished}, {summary});"
+        )
+    };
+    let of = |changed: u32| format!("'{{\"tables\":[{{\"new\":0,\"changed\":{changed},\"vanished\":0}}]}}'");
+    let at = async |hour: i64| {
+        let snapshot = crawl.store.snapshot().await.unwrap();
+        let corrected = snapshot
+            .corrected_since((1_795_478_400 + hour * 3600) * 1_000_000)
+            .await;
+        snapshot.close().await.unwrap();
+        corrected.unwrap()
+    };
+    assert_eq!(at(0).await, None, "the run of the harness has asked the site");
+    crawl
+        .sql(&reparse(101, "'2026-11-24T08:00:00.000Z'", &of(3)))
+        .await;
+    crawl
+        .sql(&reparse(102, "'2026-11-24T09:00:00.000Z'", &of(0)))
+        .await;
+    assert_eq!((at(7).await, at(8).await), (Some(101), None));
+    crawl.sql(&reparse(103, "NULL", "NULL")).await;
+    assert_eq!(at(20).await, Some(103));
 }
 
 async fn vanished_rows_can_be_left_out(crawl: Crawl) {

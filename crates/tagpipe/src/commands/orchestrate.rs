@@ -40,9 +40,7 @@ pub(crate) async fn orchestrate(
         )
         .await?
     };
-    let exit = ended.tell(&database, global)?;
-    exports.carry_out(exit, global).await;
-    Ok(exit)
+    ended.tell_and_export(&exports, &database, global).await
 }
 
 /// A dry run keeps its rows in memory, which processes do not share: one runner does the work of all.

@@ -86,10 +86,17 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Tells what it came to.
-    pub(super) fn tell(&self, database: &DatabaseUrl, global: &GlobalArguments) -> Result<Exit, Failure> {
+    /// Tells what it came to, and exports what the settings want after it, whether or not anybody could be told.
+    pub(super) async fn tell_and_export(
+        &self,
+        exports: &AfterRun,
+        database: &DatabaseUrl,
+        global: &GlobalArguments,
+    ) -> Result<Exit, Failure> {
         let exit = Exit::of_run(&self.summary.end, self.terminated);
-        print_summary(&self.summary, exit, database, global)?;
+        let told = print_summary(&self.summary, exit, database, global);
+        exports.carry_out(exit, global).await;
+        told?;
         Ok(exit)
     }
 }

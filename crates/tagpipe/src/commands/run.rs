@@ -25,9 +25,7 @@ pub(crate) async fn run(global: &GlobalArguments, arguments: &RunArguments) -> R
         true => failure.of_runner(&name),
         false => failure,
     })?;
-    let exit = ended.tell(&database, global)?;
-    exports.carry_out(exit, global).await;
-    Ok(exit)
+    ended.tell_and_export(&exports, &database, global).await
 }
 
 fn start(arguments: &RunArguments) -> Result<Start, Failure> {

@@ -510,7 +510,7 @@ async fn a_text_that_excel_cannot_hold_leaves_no_file() {
     .expect("a long text");
     store.close().await;
     let ended = export(&rig, &["--table", "audit_logs", "--to", "audit.xlsx"]).await;
-    let words = "`message` in `audit_logs` has 40000 characters, and a cell of Excel takes 32767";
+    let words = "`message` in `audit_logs`, row 8 of its sheet, has 40000 characters, and a cell of Excel takes 32767";
     assert!(ended.failure(1).contains(words), "{}", ended.stderr);
     assert_eq!(files_beside_the_database(&rig), Vec::<String>::new());
     assert!(files(&rig.folder().join("..").join("tmp")).is_empty());

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tagpipe_demo::DemoConfig;
 
-use crate::harness::{Engine, PATIENCE, Rig};
+use crate::harness::{Engine, PATIENCE, Rig, Running};
 use crate::serve::Served;
 
 fn site(pages: u64) -> DemoConfig {
@@ -209,6 +209,15 @@ async fn each_run_is_exported_if_the_settings_say_so() {
     for name in ["out/catalogue.csv", "out/grade_rows.parquet"] {
         assert!(rig.folder().join(name).exists(), "{name}");
     }
+    // Also where nobody could be told of the run.
+    fs::remove_dir_all(rig.folder().join("out")).expect("a folder");
+    let line = format!(
+        "\"$0\" run --full --base-url {} --fetch http --delay 0 --database-url sqlite:tagpipe.db >/dev/full",
+        rig.site.site_url()
+    );
+    let ended = Running::start(rig.shell(&[], &line)).ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(rig.folder().join("out/catalogue.csv").exists());
     // What cannot be written is told, and the run is what it is.
     fs::remove_dir_all(rig.folder().join("out")).expect("a folder");
     rig.write("out", "a file where a folder should be");

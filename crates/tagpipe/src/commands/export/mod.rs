@@ -143,6 +143,7 @@ async fn export_to(
 ) -> Result<Exported, Trouble> {
     let mut snapshot = store.snapshot().await?;
     let standing = snapshot.standing().await?;
+    refuse_after_correction(&snapshot, plan).await?;
     let mut output = Output::new(plan, database, &parts(&snapshot, plan).await?);
     let exporting = async {
         copy(&mut snapshot, plan, &mut output, progress).await?;
@@ -166,6 +167,21 @@ async fn export_to(
     let exported = ended?;
     snapshot.close().await?;
     Ok(exported)
+}
+
+/// A reparse leaves the times of what it corrects: `--changed-since` would miss that.
+async fn refuse_after_correction(snapshot: &Snapshot, plan: &Plan) -> Result<(), Trouble> {
+    let is_concerned = plan.tables.iter().any(|table| table.deepest_level().is_some());
+    let Some(since_us) = plan.selection.changed_since_us.filter(|_| is_concerned) else {
+        return Ok(());
+    };
+    match snapshot.corrected_since(since_us).await? {
+        None => Ok(()),
+        Some(run) => Err(Trouble::Failure(Failure::could_not_run(format!(
+            "run {run}, a reparse, has corrected rows since then, and a correction keeps the time of its reading: which rows \
+             those are cannot be told; export once without --changed-since, and go on from there"
+        )))),
+    }
 }
 
 /// What files are named after, where rows are spread over them.
