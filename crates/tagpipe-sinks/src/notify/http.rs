@@ -1,7 +1,7 @@
 //! One POST and what its answer means, for all ways that go over HTTP.
 //!
 //! No redirect is followed: a message that was meant for one host is not carried to another. Addresses may be secrets, so they are
-//! in no words.
+//! in no words, even where an answer repeats them.
 
 use std::error::Error;
 use std::time::Duration;
@@ -20,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of an answer, in bytes: enough to say why a message was refused.
 const ANSWER_MAX: usize = 600;
+
+/// The shortest part of an address that is taken for a secret, in bytes: shorter ones are words such as `hook`.
+const SECRET_MIN: usize = 8;
 
 /// Posts JSON to addresses.
 pub(super) struct Poster {
@@ -42,6 +45,7 @@ impl Poster {
     }
 
     pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Outcome {
+        let secrets = secrets_of(url, &headers);
         let request = self
             .client
             .post(url.clone())
@@ -49,7 +53,7 @@ impl Poster {
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         match request.send().await {
-            Ok(response) => outcome_of(response).await,
+            Ok(response) => outcome_of(response, &secrets).await,
             Err(error) => Outcome::Retry {
                 after: None,
                 why: words(&error.without_url()),
@@ -83,7 +87,7 @@ pub(super) fn secret_header(name: HeaderName, text: &str) -> Result<(HeaderName,
     Ok((name, value))
 }
 
-async fn outcome_of(response: Response) -> Outcome {
+async fn outcome_of(response: Response, secrets: &[String]) -> Outcome {
     let status = response.status();
     if status.is_success() {
         return Outcome::Delivered;
@@ -91,7 +95,7 @@ async fn outcome_of(response: Response) -> Outcome {
     let after = retry_after(response.headers(), Timestamp::now());
     let why = match status.is_redirection() {
         true => format!("HTTP status {status}: it is not followed; give the address that it leads to"),
-        false => format!("HTTP status {status}{}", excerpt(response).await),
+        false => format!("HTTP status {status}{}", excerpt(response, secrets).await),
     };
     let may_be_taken_later = status.is_server_error()
         || matches!(
@@ -116,7 +120,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 /// The beginning of an answer's body, fit to be shown.
-async fn excerpt(mut response: Response) -> String {
+async fn excerpt(mut response: Response, secrets: &[String]) -> String {
     let mut bytes = Vec::new();
     // What cannot be read adds nothing to the status.
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -126,11 +130,34 @@ async fn excerpt(mut response: Response) -> String {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&bytes);
+    let text = without(secrets, &String::from_utf8_lossy(&bytes));
     match shown(&text).as_str() {
         "" => String::new(),
         text => format!(": {text}"),
     }
+}
+
+/// What of a request may be secret and may be repeated by an answer, such as `Cannot POST /services/T0/B0/x`; the longest first.
+fn secrets_of(url: &Url, headers: &HeaderMap) -> Vec<String> {
+    let in_headers = headers.values().filter(|value| value.is_sensitive());
+    let in_headers = in_headers
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(str::split_whitespace);
+    let in_path = url.path().split('/');
+    let in_query = url.query().into_iter().flat_map(|query| query.split(['&', '=']));
+    let as_written = in_headers.chain(in_path).chain(in_query).chain(url.password());
+    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+    let mut secrets: Vec<String> = as_written.map(str::to_owned).chain(decoded).collect();
+    secrets.retain(|secret| secret.len() >= SECRET_MIN);
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
+}
+
+/// `text` with each of these masked.
+fn without(secrets: &[String], text: &str) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| {
+        text.replace(secret.as_str(), "***")
+    })
 }
 
 /// A stranger's text as one short line.
@@ -173,6 +200,28 @@ mod tests {
                 expected.map(Duration::from_secs),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_an_answer_repeats_of_the_request_is_masked() {
+        let url = "https://u:hunter2hunter2@example.com/hook/T0B0secretslack?token=open%20sesame&v=1";
+        let header = secret_header(HeaderName::from_static("authorization"), "Bearer tk_secretntfy");
+        let headers = HeaderMap::from_iter([header.expect("a header")]);
+        let secrets = secrets_of(&Url::parse(url).expect("an address"), &headers);
+        for (said, shown) in [
+            (
+                "Cannot POST /hook/T0B0secretslack?v=1",
+                "Cannot POST /hook/***?v=1",
+            ),
+            ("token=open%20sesame or open sesame", "token=*** or ***"),
+            (
+                "tk_secretntfy is unknown, hunter2hunter2 too",
+                "*** is unknown, *** too",
+            ),
+            ("no such hook", "no such hook"),
+        ] {
+            assert_eq!(without(&secrets, said), shown);
         }
     }
 
