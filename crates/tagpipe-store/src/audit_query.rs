@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::QueryResult;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::audit::{AuditKind, AuditLevel};
+use crate::conditions::Conditions;
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::error::StoreError;
@@ -197,26 +198,6 @@ impl Store {
             time = self.dialect.iso("entry.created_at"),
             context = self.dialect.as_text("entry.context"),
         )
-    }
-}
-
-/// Conditions of a query with their parameters.
-#[derive(Default)]
-struct Conditions {
-    parts: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Conditions {
-    fn add(&mut self, test: &str, value: impl Into<Value>) {
-        let place = self.place(value);
-        self.parts.push(format!("{test} {place}"));
-    }
-
-    /// The place of a further parameter.
-    fn place(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        format!("${}", self.values.len())
     }
 }
 

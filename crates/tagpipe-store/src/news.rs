@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
 use tagpipe_core::news::{Fact, News, NewsKind, NewsLevel};
 
+use crate::conditions::Conditions;
 use crate::connect::Store;
 use crate::contract::RunId;
 use crate::dialect::{ColumnType, Columns, Dialect};
@@ -16,33 +17,86 @@ use crate::frontier::microseconds;
 
 /// A piece of news as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordedNews {
     /// Its number.
     pub id: i64,
     /// When it was recorded, in UTC.
     pub created_at: String,
-    /// What it is about.
+    /// What it is about: `run_finished`, `run_failed`, `run_interrupted`, `error_rate`, `brake_closed`, `layout_changed`,
+    /// `discrepancies`, `schedule_missed`, `job_failed` or `watch_changed`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: NewsKind,
-    /// How much it matters.
+    /// How much it matters: `info`, `warning`, `error` or `critical`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub level: NewsLevel,
     /// One line that can be read alone.
     pub title: String,
     /// More, in lines; may be empty.
     pub text: String,
-    /// Figures, in the order in which they are shown.
+    /// Figures, in the order in which they are shown: each a `name` and a `value`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub facts: Vec<Fact>,
     /// The run it is about.
     pub run_id: Option<RunId>,
 }
 
+/// Where a piece of news stands on one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum DeliveryState {
+    /// The channel's rules leave it out.
+    LeftOut,
+    /// It waits for quiet hours or a digest to end.
+    Waiting,
+    /// It is being sent, or was put off.
+    Open,
+    /// It has arrived.
+    Sent,
+    /// It was given up.
+    Failed,
+}
+
+impl DeliveryState {
+    /// Every state, in the order in which they come.
+    pub const ALL: [DeliveryState; 5] = [
+        DeliveryState::LeftOut,
+        DeliveryState::Waiting,
+        DeliveryState::Open,
+        DeliveryState::Sent,
+        DeliveryState::Failed,
+    ];
+
+    /// As it is stored: of the delivery, or of the message that it is a part of.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeliveryState::LeftOut => "left_out",
+            DeliveryState::Waiting => "waiting",
+            DeliveryState::Open => "open",
+            DeliveryState::Sent => "sent",
+            DeliveryState::Failed => "failed",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<DeliveryState> {
+        DeliveryState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+}
+
 /// What became of a piece of news on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
     /// The channel.
     pub channel: String,
-    /// `left_out` by the channel's rules, `waiting` for quiet hours or a digest to end, `open` while it is being sent, `sent` or
-    /// `failed`.
-    pub state: String,
+    /// Where it stands.
+    pub state: DeliveryState,
     /// The message that it is a part of.
     pub message_id: Option<String>,
     /// How often that was sent, or tried to be.
@@ -57,12 +111,26 @@ pub struct Delivery {
 
 /// A piece of news and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewsWithDeliveries {
     /// The news.
     #[serde(flatten)]
     pub news: RecordedNews,
     /// One for each channel that has looked at it, by name.
     pub deliveries: Vec<Delivery>,
+}
+
+/// Which news is wanted; what is `None` does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewsFilter {
+    /// Of this kind.
+    pub kind: Option<NewsKind>,
+    /// Of this level and above.
+    pub least: Option<NewsLevel>,
+    /// With a delivery that stands here, on whatever channel.
+    pub delivery: Option<DeliveryState>,
+    /// No older than this, by the database's clock.
+    pub since: Option<Duration>,
 }
 
 impl Store {
@@ -77,21 +145,28 @@ impl Store {
         Ok(recorded)
     }
 
-    /// The newest `limit` pieces of news, newest first, and what became of each.
+    /// The newest `limit` pieces of news that `filter` lets through, newest first, and what became of each; with `before`, those
+    /// older than the piece of that number.
     ///
     /// # Errors
     /// See [`StoreError::class`].
-    pub async fn newest_news(&self, limit: u32) -> Result<Vec<NewsWithDeliveries>, StoreError> {
+    pub async fn news(
+        &self,
+        filter: &NewsFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<NewsWithDeliveries>, StoreError> {
+        let mut conditions = self.conditions_of(filter);
+        conditions.add("news.id <", before.unwrap_or(i64::MAX));
+        let limit = conditions.place(i64::from(limit));
         let sql = format!(
-            "SELECT {} FROM news ORDER BY id DESC LIMIT $1",
-            news_columns(self.dialect)
+            "SELECT {columns} FROM news WHERE {conditions} ORDER BY news.id DESC LIMIT {limit}",
+            columns = news_columns(self.dialect),
+            conditions = conditions.parts.join(" AND "),
         );
-        let rows = self
-            .rows(self.dialect.statement(sql, [i64::from(limit).into()]))
-            .await?;
+        let rows = self.rows(self.dialect.statement(sql, conditions.values)).await?;
         let news: Vec<RecordedNews> = rows.iter().map(recorded).collect::<Result<_, _>>()?;
-        let oldest = news.last().map_or(i64::MAX, |one| one.id);
-        let mut deliveries = self.deliveries_from(oldest).await?;
+        let mut deliveries = self.deliveries_of(&news).await?;
         Ok(news
             .into_iter()
             .map(|news| NewsWithDeliveries {
@@ -101,35 +176,72 @@ impl Store {
             .collect())
     }
 
-    async fn deliveries_from(&self, oldest: i64) -> Result<BTreeMap<i64, Vec<Delivery>>, StoreError> {
+    fn conditions_of(&self, filter: &NewsFilter) -> Conditions {
+        let mut conditions = Conditions::default();
+        if let Some(kind) = filter.kind {
+            conditions.add("news.kind =", kind.as_str());
+        }
+        if let Some(least) = filter.least {
+            // Names of ours, not texts of anybody's.
+            let levels = NewsLevel::ALL.into_iter().filter(|level| *level >= least);
+            let names: Vec<String> = levels.map(|level| format!("'{level}'")).collect();
+            conditions
+                .parts
+                .push(format!("news.level IN ({})", names.join(", ")));
+        }
+        if let Some(delivery) = filter.delivery {
+            let state = conditions.place(delivery.as_str());
+            conditions.parts.push(format!(
+                "EXISTS (SELECT 1 FROM {DELIVERIES} WHERE d.news_id = news.id AND {STATE} = {state})"
+            ));
+        }
+        if let Some(since) = filter.since {
+            let place = conditions.place(-microseconds(since));
+            conditions
+                .parts
+                .push(format!("news.created_at > {}", self.dialect.now_plus(&place)));
+        }
+        conditions
+    }
+
+    /// What became of each of these, by its number.
+    async fn deliveries_of(&self, news: &[RecordedNews]) -> Result<BTreeMap<i64, Vec<Delivery>>, StoreError> {
+        #[derive(Serialize)]
+        struct Row {
+            news_id: i64,
+        }
+        const COLUMNS: Columns = &[("news_id", ColumnType::Int)];
         let dialect = self.dialect;
         let sql = format!(
-            "SELECT d.news_id, d.channel, d.message_id, coalesce(m.state, d.state) AS state, \
+            "SELECT d.news_id, d.channel, d.message_id, {STATE} AS state, \
                  coalesce(m.attempts, 0) AS attempts, coalesce(m.last_error, '') AS last_error, \
                  CASE WHEN m.state = 'open' THEN {not_before} END AS not_before, {ended} AS ended_at \
-             FROM news_deliveries AS d LEFT JOIN news_messages AS m ON m.id = d.message_id \
-             WHERE d.news_id >= $1 ORDER BY d.news_id, d.channel",
+             FROM {DELIVERIES} \
+             WHERE d.news_id IN (SELECT r.news_id FROM {source}) ORDER BY d.news_id, d.channel",
             not_before = dialect.iso("m.not_before"),
             ended = dialect.iso("m.ended_at"),
+            source = dialect.rows(COLUMNS),
         );
-        let rows = self.rows(dialect.statement(sql, [oldest.into()])).await?;
+        let ids: Vec<Row> = news.iter().map(|one| Row { news_id: one.id }).collect();
+        let rows = self
+            .rows(dialect.statement(sql, [dialect.json_rows(&ids)]))
+            .await?;
         let mut deliveries: BTreeMap<i64, Vec<Delivery>> = BTreeMap::new();
         for row in &rows {
-            let attempts: i64 = row.try_get("", "attempts")?;
-            deliveries
-                .entry(row.try_get("", "news_id")?)
-                .or_default()
-                .push(Delivery {
-                    channel: row.try_get("", "channel")?,
-                    state: row.try_get("", "state")?,
-                    message_id: row.try_get("", "message_id")?,
-                    attempts: attempts.unsigned_abs(),
-                    last_error: row.try_get("", "last_error")?,
-                    not_before: row.try_get("", "not_before")?,
-                    ended_at: row.try_get("", "ended_at")?,
-                });
+            let of_one = deliveries.entry(row.try_get("", "news_id")?).or_default();
+            of_one.push(delivery(row)?);
         }
         Ok(deliveries)
+    }
+
+    /// The channels that news is for, by name.
+    ///
+    /// # Errors
+    /// See [`StoreError::class`].
+    pub async fn news_channels(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM news_channels ORDER BY name";
+        let rows = self.rows(self.dialect.statement(sql, [])).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
 
     /// Removes news older than `age`, and what was sent of it. Returns how much.
@@ -157,6 +269,26 @@ impl Store {
         transaction.commit().await?;
         Ok(removed)
     }
+}
+
+/// Deliveries, and the messages that they are parts of.
+const DELIVERIES: &str = "news_deliveries AS d LEFT JOIN news_messages AS m ON m.id = d.message_id";
+/// Where a delivery stands: once it is packed, its message does.
+const STATE: &str = "coalesce(m.state, d.state)";
+
+fn delivery(row: &QueryResult) -> Result<Delivery, StoreError> {
+    let state: String = row.try_get("", "state")?;
+    let attempts: i64 = row.try_get("", "attempts")?;
+    Ok(Delivery {
+        channel: row.try_get("", "channel")?,
+        state: DeliveryState::from_name(&state)
+            .ok_or_else(|| StoreError::Bug(format!("`{state}` is no state of a delivery")))?,
+        message_id: row.try_get("", "message_id")?,
+        attempts: attempts.unsigned_abs(),
+        last_error: row.try_get("", "last_error")?,
+        not_before: row.try_get("", "not_before")?,
+        ended_at: row.try_get("", "ended_at")?,
+    })
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,9 @@ use tagpipe_core::profile::PaceAdvice;
 use tagpipe_core::watch::{Watch, Watched};
 use tagpipe_store::audit::AuditOrigin;
 use tagpipe_store::contract::Refusal;
-use tagpipe_store::{Closing, MessageEnd, NewOrder, NewSchedule, Overlap, RunEnding, Store};
+use tagpipe_store::{
+    Closing, DeliveryState, MessageEnd, NewOrder, NewSchedule, NewsFilter, Overlap, RunEnding, Store,
+};
 
 use crate::harness::*;
 
@@ -23,6 +25,7 @@ on_both_engines! {
     a_message_that_is_given_up_is_audited_and_may_be_tried_again,
     a_digest_counts_all_and_shows_what_matters_most,
     old_news_goes_with_all_that_was_sent_of_it,
+    news_is_found_by_what_it_is_and_by_what_became_of_it,
     a_watch_tells_what_a_run_has_changed_once,
     a_missed_time_is_news,
     a_brake_knows_since_when_it_is_closed,
@@ -85,7 +88,7 @@ async fn news_is_there_with_the_end_that_it_tells_or_neither_is(crawl: Crawl) {
     crawl.sql("ALTER TABLE elsewhere RENAME TO news").await;
     assert!(close(&crawl, &told).await.unwrap());
     assert_eq!(crawl.count("runs WHERE state = 'reconciled'").await, 1);
-    let recorded = crawl.store.newest_news(10).await.unwrap();
+    let recorded = crawl.store.news(&NewsFilter::default(), None, 10).await.unwrap();
     assert_eq!(recorded.len(), 1);
     assert_eq!(recorded[0].news.title, "a");
     assert_eq!(recorded[0].news.facts[0].value, "'; DROP TABLE news; --");
@@ -141,9 +144,9 @@ async fn a_channel_is_told_what_happens_since_it_was_entered(crawl: Crawl) {
     assert!(store.news_to_sort("ops").await.unwrap().is_empty());
     assert_eq!(store.news_to_sort("all").await.unwrap().len(), 1);
     assert!(store.waiting_news("ops").await.unwrap().1.is_empty());
-    let shown = store.newest_news(1).await.unwrap();
+    let shown = store.news(&NewsFilter::default(), None, 1).await.unwrap();
     assert_eq!(shown[0].deliveries.len(), 1);
-    assert_eq!(shown[0].deliveries[0].state, "left_out");
+    assert_eq!(shown[0].deliveries[0].state, DeliveryState::LeftOut);
     // News that becomes visible later than newer news is not missed.
     let late = "INSERT INTO news (created_at, kind, level, title, text, facts) \
                 SELECT created_at, kind, level, 'late', '', '[]' FROM news WHERE title = 'after'";
@@ -210,19 +213,16 @@ async fn a_message_stays_the_same_until_it_has_arrived(crawl: Crawl) {
     // The first word stands.
     store.end_message("ops", "m1", &later).await.unwrap();
     assert!(store.open_messages("ops").await.unwrap().is_empty());
-    let shown = store.newest_news(10).await.unwrap();
-    let states: Vec<(&str, &str, u64)> = shown
+    let shown = store.news(&NewsFilter::default(), None, 10).await.unwrap();
+    let states: Vec<(&str, DeliveryState, u64)> = shown
         .iter()
         .map(|one| {
             let delivery = &one.deliveries[0];
-            (
-                one.news.title.as_str(),
-                delivery.state.as_str(),
-                delivery.attempts,
-            )
+            (one.news.title.as_str(), delivery.state, delivery.attempts)
         })
         .collect();
-    assert_eq!(states, [("c", "waiting", 0), ("b", "sent", 3), ("a", "sent", 3)]);
+    let (waiting, sent) = (DeliveryState::Waiting, DeliveryState::Sent);
+    assert_eq!(states, [("c", waiting, 0), ("b", sent, 3), ("a", sent, 3)]);
 }
 
 async fn a_message_that_is_given_up_is_audited_and_may_be_tried_again(crawl: Crawl) {
@@ -238,8 +238,8 @@ async fn a_message_that_is_given_up_is_audited_and_may_be_tried_again(crawl: Cra
     let audited = "audit_logs WHERE level = 'ERROR' AND operation = 'notify' AND message LIKE '%ops%404%'";
     assert_eq!(crawl.count(audited).await, 1);
     assert_eq!(
-        store.newest_news(1).await.unwrap()[0].deliveries[0].state,
-        "failed"
+        store.news(&NewsFilter::default(), None, 1).await.unwrap()[0].deliveries[0].state,
+        DeliveryState::Failed
     );
     assert!(!store.begin_message("ops", "me", "m1").await.unwrap());
     assert_eq!(store.reopen_messages().await.unwrap(), 1);
@@ -293,6 +293,113 @@ async fn old_news_goes_with_all_that_was_sent_of_it(crawl: Crawl) {
     for table in ["news", "news_messages", "news_deliveries"] {
         assert_eq!(crawl.count(table).await, 0, "{table}");
     }
+}
+
+/// One piece of news in each state of delivery, on one channel; another channel leaves all of it out.
+async fn in_each_state(store: &Store) {
+    store.enter_channels(&["ops", "quiet"]).await.unwrap();
+    let titles = ["left out", "waits", "put off", "arrived", "given up"];
+    let levels = [
+        NewsLevel::Info,
+        NewsLevel::Warning,
+        NewsLevel::Error,
+        NewsLevel::Critical,
+        NewsLevel::Error,
+    ];
+    for (title, level) in titles.into_iter().zip(levels) {
+        store.record_news(&[news(title, level)]).await.unwrap();
+    }
+    let ids: Vec<i64> = store
+        .news_to_sort("ops")
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| one.id)
+        .collect();
+    for (channel, is_wanted) in [("ops", true), ("quiet", false)] {
+        assert!(store.hold_channel(channel, "me", TERM).await.unwrap());
+        let sorted: Vec<(i64, bool)> = ids.iter().map(|id| (*id, is_wanted && *id != ids[0])).collect();
+        assert!(store.sort_news(channel, "me", &sorted).await.unwrap());
+    }
+    let put_off = MessageEnd::Retry {
+        after: TERM,
+        why: "busy".to_owned(),
+    };
+    let given_up = MessageEnd::Failed {
+        why: "gone".to_owned(),
+    };
+    for (id, end) in ids[2..].iter().zip([put_off, MessageEnd::Sent, given_up]) {
+        let message = format!("m{id}");
+        assert!(store.pack_news("ops", "me", &message, &[*id]).await.unwrap());
+        assert!(store.begin_message("ops", "me", &message).await.unwrap());
+        store.end_message("ops", &message, &end).await.unwrap();
+    }
+}
+
+async fn news_is_found_by_what_it_is_and_by_what_became_of_it(crawl: Crawl) {
+    let store = &crawl.store;
+    in_each_state(store).await;
+    let finished = News::new(NewsKind::RunFinished, NewsLevel::Info, "finished");
+    store.record_news(&[finished]).await.unwrap();
+    let titles = async |filter: NewsFilter| -> Vec<String> {
+        let found = store.news(&filter, None, 100).await.unwrap();
+        found.into_iter().map(|one| one.news.title).collect()
+    };
+    let all = NewsFilter::default();
+    assert_eq!(
+        titles(all).await,
+        ["finished", "given up", "arrived", "put off", "waits", "left out"]
+    );
+    let (kind, least) = (Some(NewsKind::RunFinished), Some(NewsLevel::Error));
+    assert_eq!(titles(NewsFilter { kind, ..all }).await, ["finished"]);
+    assert_eq!(
+        titles(NewsFilter { least, ..all }).await,
+        ["given up", "arrived", "put off"]
+    );
+    for (delivery, title) in [
+        (DeliveryState::Waiting, "waits"),
+        (DeliveryState::Open, "put off"),
+        (DeliveryState::Sent, "arrived"),
+        (DeliveryState::Failed, "given up"),
+    ] {
+        let delivery = Some(delivery);
+        assert_eq!(titles(NewsFilter { delivery, ..all }).await, [title]);
+    }
+    // Any channel will do.
+    let delivery = Some(DeliveryState::LeftOut);
+    assert_eq!(titles(NewsFilter { delivery, ..all }).await.len(), 5);
+    assert_eq!(
+        titles(NewsFilter {
+            delivery,
+            least,
+            ..all
+        })
+        .await,
+        ["given up", "arrived", "put off"]
+    );
+
+    crawl
+        .sql("UPDATE news SET created_at = '2020-01-01T00:00:00.000Z' WHERE title <> 'finished'")
+        .await;
+    let since = Some(TERM);
+    assert_eq!(titles(NewsFilter { since, ..all }).await, ["finished"]);
+
+    let mut seen: Vec<(i64, usize)> = Vec::new();
+    loop {
+        let before = seen.last().map(|(id, _)| *id);
+        let page = store.news(&all, before, 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.iter().map(|one| (one.news.id, one.deliveries.len())));
+    }
+    assert_eq!(seen.len(), 6);
+    assert!(seen.is_sorted_by(|one, next| one.0 > next.0), "{seen:?}");
+    assert_eq!(
+        seen.iter().map(|(_, deliveries)| *deliveries).collect::<Vec<_>>(),
+        [0, 2, 2, 2, 2, 2]
+    );
+    assert_eq!(store.news_channels().await.unwrap(), ["ops", "quiet"]);
 }
 
 async fn a_watch_tells_what_a_run_has_changed_once(mut crawl: Crawl) {
@@ -398,7 +505,7 @@ async fn a_missed_time_is_news(crawl: Crawl) {
             .await
             .unwrap()
     );
-    let told = store.newest_news(10).await.unwrap();
+    let told = store.news(&NewsFilter::default(), None, 10).await.unwrap();
     assert_eq!(told.len(), 1);
     let news = &told[0].news;
     assert_eq!(

@@ -7,7 +7,7 @@ use tagpipe_core::model::PageKind;
 use tagpipe_core::news::{Fact, NewsKind, NewsLevel};
 use tagpipe_core::watch::{Watch, Watched};
 use tagpipe_sinks::notify::{Channel, Item, Message, Outcome, notifier};
-use tagpipe_store::{NewsWithDeliveries, StoreError};
+use tagpipe_store::{Delivery, DeliveryState, NewsFilter, NewsWithDeliveries, StoreError};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ fn test_message() -> Message {
 
 async fn list(global: &GlobalArguments, limit: u32) -> Result<Exit, Failure> {
     let store = looking::open(global).await?;
-    let news = store.newest_news(limit).await;
+    let news = store.news(&NewsFilter::default(), None, limit).await;
     store.close().await;
     let news = news.map_err(|error| Failure::reading(&error))?;
     if global.json {
@@ -139,25 +139,7 @@ fn in_words(news: &[NewsWithDeliveries]) -> String {
         ("told", Align::Left),
     ]);
     for one in news {
-        let told: Vec<String> = one
-            .deliveries
-            .iter()
-            .map(
-                |delivery| match (delivery.state.as_str(), delivery.last_error.as_str()) {
-                    ("open", why) if !why.is_empty() => {
-                        format!(
-                            "{}: tried {} times, {}",
-                            delivery.channel,
-                            delivery.attempts,
-                            harmless(why)
-                        )
-                    }
-                    ("failed", why) => format!("{}: given up, {}", delivery.channel, harmless(why)),
-                    ("left_out", _) => format!("{}: not wanted", delivery.channel),
-                    (state, _) => format!("{}: {state}", delivery.channel),
-                },
-            )
-            .collect();
+        let told: Vec<String> = one.deliveries.iter().map(delivery_in_words).collect();
         table.row(&[
             one.news.id.to_string(),
             one.news.created_at.clone(),
@@ -170,6 +152,18 @@ fn in_words(news: &[NewsWithDeliveries]) -> String {
         ]);
     }
     table.render(width())
+}
+
+fn delivery_in_words(delivery: &Delivery) -> String {
+    let (channel, why) = (&delivery.channel, harmless(&delivery.last_error));
+    match delivery.state {
+        DeliveryState::Open if !why.is_empty() => {
+            format!("{channel}: tried {} times, {why}", delivery.attempts)
+        }
+        DeliveryState::Failed => format!("{channel}: given up, {why}"),
+        DeliveryState::LeftOut => format!("{channel}: not wanted"),
+        state => format!("{channel}: {}", state.as_str()),
+    }
 }
 
 async fn send(global: &GlobalArguments, again: bool) -> Result<Exit, Failure> {
