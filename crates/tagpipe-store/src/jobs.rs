@@ -131,7 +131,8 @@ pub struct Job {
     pub planned_at: Option<String>,
     /// How often it was begun.
     pub attempts: u64,
-    /// What came of it once it is done: what the command prints with `--json`.
+    /// What came of it once it is done: what the command prints with `--json`. Of an export, `warnings` tells of filters that
+    /// match nothing.
     pub result: Option<Json>,
     /// Why it is as it is, in words.
     pub reason: String,

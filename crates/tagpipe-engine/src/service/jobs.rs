@@ -72,8 +72,8 @@ impl Service {
             return Err(OrderError::Draining);
         }
         self.launcher
-            .check_job(request.kind, &request.options)
-            .map_err(OrderError::WrongOptions)?;
+            .check_job(&self.store, request.kind, &request.options)
+            .await?;
         let new = NewJob {
             kind: request.kind,
             options: request.options.to_json(),
@@ -224,7 +224,6 @@ fn start(launcher: &dyn Launcher, job: &Job) -> Result<Working, String> {
         ));
     }
     let options = RunOptions::from_json(&job.options)?;
-    launcher.check_job(job.kind, &options)?;
     let command = launcher.job_command(job.kind, &options)?;
     let mut child = spawn(command).map_err(|error| format!("no process could be started: {error}"))?;
     let group = child.id().unwrap_or(0);

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use tagpipe_store::JobKind;
 use tagpipe_store::contract::RunId;
+use tagpipe_store::{JobKind, Store};
 
+use super::OrderError;
 use super::jobs::PlannedJob;
 use super::options::RunOptions;
 
@@ -26,11 +27,12 @@ pub trait Launcher: Send + Sync + 'static {
     /// In words: why there is none.
     fn command(&self, errand: &Errand<'_>) -> Result<Command, String>;
 
-    /// Whether a job can be done with these options.
+    /// Whether a job can be done with these options, as far as it can be told before it begins: with what is in `store` now.
     ///
     /// # Errors
-    /// In words: which one is wrong, and what would be right.
-    fn check_job(&self, kind: JobKind, options: &RunOptions) -> Result<(), String>;
+    /// [`OrderError::WrongOptions`] says in words which one is wrong, and what would be right; [`OrderError::Store`] is the
+    /// database's.
+    async fn check_job(&self, store: &Store, kind: JobKind, options: &RunOptions) -> Result<(), OrderError>;
 
     /// The process that does a job. What it prints is JSON, the job's result.
     ///

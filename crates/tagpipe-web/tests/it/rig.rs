@@ -13,8 +13,8 @@ use tagpipe_core::policy::RetryPolicy;
 use tagpipe_core::profile::SiteProfile;
 use tagpipe_demo::{DemoConfig, DemoSite, Faults};
 use tagpipe_engine::{
-    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, Pipeline, PlannedJob, RunOptions,
-    RunSettings, Service, Shutdown, Start,
+    Config, EffectiveSetting, Errand, Examined, FetchMode, Launcher, OrderError, Pipeline, PlannedJob,
+    RunOptions, RunSettings, Service, Shutdown, Start,
 };
 use tagpipe_store::{JobKind, Scope, Store};
 use tagpipe_web::{App, WebSettings, router, token_hash};
@@ -59,9 +59,11 @@ impl Launcher for NoProgram {
         Err("there is no program".into())
     }
 
-    fn check_job(&self, _: JobKind, options: &RunOptions) -> Result<(), String> {
+    async fn check_job(&self, _: &Store, _: JobKind, options: &RunOptions) -> Result<(), OrderError> {
         match options.get("name") {
-            Some("../etc/passwd") => Err("`name`: `../etc/passwd` is no name of a file".into()),
+            Some("../etc/passwd") => Err(OrderError::WrongOptions(
+                "`name`: `../etc/passwd` is no name of a file".into(),
+            )),
             _ => Ok(()),
         }
     }

@@ -2,11 +2,11 @@
 //! written, never where to.
 
 use clap::Parser;
-use tagpipe_engine::{PlannedJob, RunOptions};
+use tagpipe_engine::{OrderError, PlannedJob, RunOptions};
 use tagpipe_sinks::export::FileFormat;
-use tagpipe_store::JobKind;
+use tagpipe_store::{JobKind, Store};
 
-use super::export;
+use super::export::{self, Trouble};
 use crate::cli::{Cli, Command, ExportArguments};
 use crate::exit::Failure;
 use crate::settings::{Merged, backup_schedule, backup_settings, export_settings, time_zone};
@@ -24,6 +24,27 @@ const FLAGS: [(&str, &str); 7] = [
 
 /// The longest name of an exported file.
 const NAME_MAX: usize = 128;
+
+/// Checks everything about a job that can be told before it is begun, with what is in `store` now.
+pub(super) async fn check(
+    store: &Store,
+    kind: JobKind,
+    options: &RunOptions,
+    settings: &Merged,
+) -> Result<(), OrderError> {
+    let arguments = arguments(kind, options, settings).map_err(OrderError::WrongOptions)?;
+    if kind == JobKind::Backup {
+        return Ok(());
+    }
+    let checked = match parsed(&arguments) {
+        Ok(wanted) => export::check_moment(store, &wanted).await,
+        Err(failure) => Err(Trouble::from(failure)),
+    };
+    checked.map_err(|trouble| match trouble {
+        Trouble::Store(error) => OrderError::Store(error),
+        other => OrderError::WrongOptions(Failure::from(other).message),
+    })
+}
 
 /// What follows the program's name, if these options are right; in words, if one is wrong.
 pub(super) fn arguments(

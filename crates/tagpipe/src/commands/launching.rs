@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use async_trait::async_trait;
-use tagpipe_engine::{EffectiveSetting, Errand, Examined, Launcher, PlannedJob, RunOptions};
-use tagpipe_store::JobKind;
+use tagpipe_engine::{EffectiveSetting, Errand, Examined, Launcher, OrderError, PlannedJob, RunOptions};
+use tagpipe_store::{JobKind, Store};
 
 use super::{doctor, jobs};
 use crate::exit::Failure;
@@ -94,8 +94,8 @@ impl Launcher for Program {
         Ok(command)
     }
 
-    fn check_job(&self, kind: JobKind, options: &RunOptions) -> Result<(), String> {
-        jobs::arguments(kind, options, &self.merged).map(|_| ())
+    async fn check_job(&self, store: &Store, kind: JobKind, options: &RunOptions) -> Result<(), OrderError> {
+        jobs::check(store, kind, options, &self.merged).await
     }
 
     fn job_command(&self, kind: JobKind, options: &RunOptions) -> Result<Command, String> {

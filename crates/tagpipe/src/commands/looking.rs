@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tagpipe_core::filter::{Filters, InvalidFilter, NameFilter, YearFilter};
-use tagpipe_store::Store;
+use tagpipe_store::{Store, StoreError};
 
 use crate::cli::GlobalArguments;
 use crate::exit::Failure;
@@ -75,15 +75,24 @@ pub(super) fn filters(texts: &FilterTexts<'_>) -> Result<Filters, Failure> {
     })
 }
 
-/// Category patterns that fit nothing that was ever seen are probably misspelt, which is no error in a script.
-pub(super) async fn warn_of_unmatched(store: &Store, filters: &Filters) -> Result<(), Failure> {
-    let known = store
-        .category_names()
-        .await
-        .map_err(|error| Failure::reading(&error))?;
+/// A word on each category pattern that fits nothing that was ever seen: it is probably misspelt, which is no error in a script.
+pub(super) async fn unmatched(store: &Store, filters: &Filters) -> Result<Vec<String>, StoreError> {
+    let known = store.category_names().await?;
     let names: Vec<_> = known.iter().map(String::as_str).collect();
-    for pattern in filters.categories.unmatched(&names) {
-        tracing::warn!("no category matches `{pattern}`; there are {}", names.join(", "));
+    let unmatched = filters.categories.unmatched(&names).into_iter();
+    Ok(unmatched
+        .map(|pattern| match names.as_slice() {
+            [] => format!("no category matches `{pattern}`; none was read yet"),
+            names => format!("no category matches `{pattern}`; there are {}", names.join(", ")),
+        })
+        .collect())
+}
+
+/// Says these words in the log.
+pub(super) async fn warn_of_unmatched(store: &Store, filters: &Filters) -> Result<(), Failure> {
+    let unmatched = unmatched(store, filters).await;
+    for warning in unmatched.map_err(|error| Failure::reading(&error))? {
+        tracing::warn!("{warning}");
     }
     Ok(())
 }
@@ -107,10 +116,9 @@ pub(super) async fn past(store: &Store, since: &str) -> Result<Duration, Failure
     Ok(Duration::from_micros(u64::try_from(ago_us).unwrap_or(0)))
 }
 
-/// The moment that `text` names, in microseconds since 1970: `2h` ago by the database's clock, or a time in UTC. One that is
-/// still to come is a mistake.
-pub(super) async fn moment(store: &Store, text: &str, flag: &str) -> Result<i64, Failure> {
-    let now_us = store.now_us().await.map_err(|error| Failure::opening(&error))?;
+/// The moment that `text` names, in microseconds since 1970: `2h` before `now_us`, the database's time, or a time in UTC. One that
+/// is still to come is a mistake.
+pub(super) fn moment(now_us: i64, text: &str, flag: &str) -> Result<i64, Failure> {
     let at_us = match (parse_time(text), moment_us(text)) {
         (Some(ago), _) => now_us.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
         (None, Some(at_us)) => at_us,
@@ -155,6 +163,27 @@ fn moment_us(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_past_and_can_be_read() {
+        let now_us = 1_796_025_600_000_000;
+        let moment = |text| moment(now_us, text, "--changed-since").map_err(|failure| failure.message);
+        assert_eq!(moment("2h"), Ok(now_us - 7_200_000_000));
+        assert_eq!(moment("1970-01-02"), Ok(86_400_000_000));
+        // Another machine's "now".
+        assert!(moment("2026-11-30T08:00:30Z").is_ok());
+        for (text, words) in [
+            (
+                "yesterday",
+                "`yesterday` is not a time (set by --changed-since); it takes 30m",
+            ),
+            ("2026-13-01", "is not a time"),
+            ("2026-11-30T08:02:00Z", "lies in the future"),
+        ] {
+            let why = moment(text).expect_err(text);
+            assert!(why.contains(words), "{text}: {why}");
+        }
+    }
 
     #[test]
     fn moments_are_read_as_utc() {

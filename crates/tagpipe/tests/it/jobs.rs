@@ -18,7 +18,7 @@ fn site(pages: u64) -> DemoConfig {
 }
 
 /// The job as soon as it is over.
-async fn over(served: &Served, job: &Value) -> Value {
+pub(crate) async fn over(served: &Served, job: &Value) -> Value {
     let path = format!("/api/v1/jobs/{}", job["id"]);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -31,7 +31,7 @@ async fn over(served: &Served, job: &Value) -> Value {
     }
 }
 
-async fn ordered(served: &Served, kind: &str, options: Value) -> Value {
+pub(crate) async fn ordered(served: &Served, kind: &str, options: Value) -> Value {
     let (status, job) = served
         .post("/api/v1/jobs", &json!({ "kind": kind, "options": options }))
         .await;
@@ -128,6 +128,12 @@ async fn who_orders_cannot_choose_a_place() {
             json!({ "name": "a.csv", "table": "runs", "set_filter": "Topps" }),
             "set",
         ),
+        ("export", json!({ "name": "a.csv", "format": "doc" }), "doc"),
+        (
+            "export",
+            json!({ "name": "a", "format": "csv", "table": "cards", "split": "grade" }),
+            "grade",
+        ),
         ("backup", json!({ "to": "/tmp" }), "a backup takes no options"),
         ("backup", json!({}), "backup_to"),
     ] {
@@ -140,6 +146,110 @@ async fn who_orders_cannot_choose_a_place() {
     }
     assert_eq!(served.get("/api/v1/jobs").await["items"], json!([]));
     assert!(!rig.folder().join("out").exists());
+}
+
+/// The moment of an export is one that the database knows, or the export is not ordered, by the API or by the form.
+async fn a_moment_is_checked_when_an_export_is_ordered(engine: Engine) {
+    let mut rig = Rig::on(engine, site(40)).await;
+    rig.set_variable("PIPELINE_EXPORT_TO", "out");
+    rig.run(&[]).await.summary(0);
+    let served = Served::start(&rig, &[]).await;
+    for (since, words) in [
+        ("yesterday", "`yesterday` is not a time"),
+        ("2026-13-01", "`2026-13-01` is not a time"),
+        ("2999-01-01", "`2999-01-01` lies in the future"),
+        ("run", "names no run"),
+        ("run one", "`run one` names no run"),
+        ("run 99", "there is no run 99"),
+    ] {
+        let options = json!({ "name": "a.csv", "table": "cards", "changed_since": since });
+        let (status, problem) = served
+            .post("/api/v1/jobs", &json!({ "kind": "export", "options": options }))
+            .await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{since}: {problem:#}");
+        let detail = problem["detail"].as_str().expect("words");
+        assert!(detail.contains(words), "{since}: {detail}");
+        let form = format!("name=a.csv&table=cards&changed_since={}", since.replace(' ', "+"));
+        let (status, page) = served.send_form("/actions/exports", &form).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{since}");
+        let fault = page.split("role=\"alert\">").nth(1).expect("a fault");
+        let in_a_sentence = words.trim_start_matches("there");
+        assert!(fault.contains(in_a_sentence), "{since}: {fault}");
+        assert!(page.contains(&format!("value=\"{since}\"")), "{since} is kept");
+    }
+    assert_eq!(served.get("/api/v1/jobs").await["items"], json!([]));
+    for since in ["7d", "2026-01-01", "run 1"] {
+        let options = json!({ "name": "cards.csv", "table": "cards", "changed_since": since });
+        let job = over(&served, &ordered(&served, "export", options).await).await;
+        assert_eq!(job["state"], "done", "{job:#}");
+        assert_eq!(job["result"]["warnings"], json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_a_moment_is_checked_when_an_export_is_ordered() {
+    a_moment_is_checked_when_an_export_is_ordered(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_moment_is_checked_when_an_export_is_ordered() {
+    a_moment_is_checked_when_an_export_is_ordered(Engine::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_matches_nothing_is_told_with_the_result() {
+    let mut rig = Rig::new(site(80)).await;
+    rig.set_variable("PIPELINE_EXPORT_TO", "out");
+    rig.run(&[]).await.summary(0);
+    let category = rig.site.world().category_rows().next().expect("a category").name;
+    let served = Served::start(&rig, &[]).await;
+    for (options, rows, words) in [
+        (
+            json!({ "categories": "Hocky" }),
+            false,
+            vec![
+                "no category matches `Hocky`; there are ",
+                "no category matches the filters, so no row is exported",
+            ],
+        ),
+        (
+            json!({ "categories": format!("Hocky,{category}") }),
+            true,
+            vec!["no category matches `Hocky`; there are "],
+        ),
+        (
+            json!({ "categories": category, "year_filter": "1700" }),
+            false,
+            vec!["no year matches the filters, so no row is exported"],
+        ),
+        (
+            json!({ "set_filter": "<script>" }),
+            false,
+            vec!["no set matches the filters, so no row is exported"],
+        ),
+        (json!({ "categories": category }), true, vec![]),
+        (json!({ "changed_since": "1s" }), false, vec![]),
+    ] {
+        let mut asked = json!({ "name": "cards.csv", "table": "cards" });
+        for (key, value) in options.as_object().expect("options") {
+            asked[key] = value.clone();
+        }
+        let job = over(&served, &ordered(&served, "export", asked).await).await;
+        assert_eq!(job["state"], "done", "{job:#}");
+        let warnings = job["result"]["warnings"].as_array().expect("a list").clone();
+        assert_eq!(warnings.len(), words.len(), "{job:#}");
+        let (_, page) = served.page("/data").await;
+        for (warning, words) in warnings.iter().zip(words) {
+            let warning = warning.as_str().expect("words");
+            assert!(warning.starts_with(words), "{warning}");
+            let shown = words.trim_start_matches("no ");
+            assert!(page.contains(shown), "`{shown}` is not on the page");
+        }
+        // Nothing since a moment ago is no mistake.
+        if options.get("changed_since").is_none() {
+            assert_eq!(job["result"]["rows"] != 0, rows, "{job:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

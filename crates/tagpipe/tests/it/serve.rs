@@ -83,6 +83,27 @@ impl Served {
         serde_json::from_str(&response.text().await.expect("a text")).expect("JSON")
     }
 
+    /// What may be refused.
+    pub(crate) async fn ask(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    /// A page as a browser gets it.
+    pub(crate) async fn page(&self, path: &str) -> (StatusCode, String) {
+        let response = self.request(Method::GET, path).send().await.expect("an answer");
+        (response.status(), response.text().await.expect("a text"))
+    }
+
+    /// Sends a form as a browser does; the page that answers.
+    pub(crate) async fn send_form(&self, path: &str, form: &str) -> (StatusCode, String) {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.to_owned());
+        let response = request.send().await.expect("an answer");
+        (response.status(), response.text().await.expect("a text"))
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = self
             .request(Method::POST, path)

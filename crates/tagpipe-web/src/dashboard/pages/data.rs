@@ -78,6 +78,7 @@ fn row(job: Job, can_control: bool) -> JobRow {
             (None, "") => String::new(),
             (None, reason) => sentence(reason),
         },
+        warnings: job.result.as_ref().map(warnings).unwrap_or_default(),
         can_cancel: can_control && job.state == JobState::Waiting,
         by: job.ordered_by,
     }
@@ -106,6 +107,14 @@ fn outcome(result: &Json) -> String {
     parts.join(", ")
 }
 
+/// What the command has warned of.
+fn warnings(result: &Json) -> Vec<String> {
+    let listed = result["warnings"].as_array().into_iter().flatten();
+    listed
+        .filter_map(|warning| warning.as_str().map(sentence))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -124,5 +133,11 @@ mod tests {
         let result = json!({ "rows": 12345, "bytes": 2048, "to": "exports/cards.csv" });
         assert_eq!(outcome(&result), "12,345 rows, 2.0 KiB, in exports/cards.csv");
         assert_eq!(outcome(&json!({})), "");
+        let result = json!({ "rows": 0, "warnings": ["no category matches `Hocky`; there are Hockey"] });
+        assert_eq!(
+            warnings(&result),
+            ["No category matches `Hocky`; there are Hockey."]
+        );
+        assert!(warnings(&json!({})).is_empty());
     }
 }

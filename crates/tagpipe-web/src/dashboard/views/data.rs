@@ -53,6 +53,8 @@ pub(crate) struct JobRow {
     pub(crate) wanted: String,
     /// What came of it, or why not, in words; empty if nothing has.
     pub(crate) outcome: String,
+    /// What is probably not meant so, in words, such as a filter that matches nothing.
+    pub(crate) warnings: Vec<String>,
     /// Whether it can be taken back by the viewer.
     pub(crate) can_cancel: bool,
 }

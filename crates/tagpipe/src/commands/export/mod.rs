@@ -77,6 +77,12 @@ pub(super) fn check(arguments: &ExportArguments) -> Result<Asked, Failure> {
     })
 }
 
+/// Checks what the database alone knows of an export: since when rows are to have changed.
+pub(super) async fn check_moment(store: &Store, arguments: &ExportArguments) -> Result<(), Trouble> {
+    plan::changed_since_us(store, arguments).await?;
+    Ok(())
+}
+
 /// Exports what was asked for.
 async fn carry_out(
     global: &GlobalArguments,
@@ -85,7 +91,6 @@ async fn carry_out(
 ) -> Result<Exported, Trouble> {
     let database = database_file(global)?;
     let store = looking::open(global).await?;
-    looking::warn_of_unmatched(&store, &asked.filters).await?;
     let plan = Plan::new(&store, arguments, asked).await?;
     let exported = export_to(&store, &plan, database, &progress(global)).await?;
     store.close().await;
@@ -94,7 +99,7 @@ async fn carry_out(
 
 /// Why an export did not come about.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     Failure(Failure),
     Store(StoreError),
     Export(ExportError),
@@ -144,9 +149,11 @@ async fn export_to(
     let mut snapshot = store.snapshot().await?;
     let standing = snapshot.standing().await?;
     refuse_after_correction(&snapshot, plan).await?;
+    let admitted = admitted(&snapshot, plan).await?;
+    let warnings = warnings(store, plan, &admitted).await?;
     let mut output = Output::new(plan, database, &parts(&snapshot, plan).await?);
     let exporting = async {
-        copy(&mut snapshot, plan, &mut output, progress).await?;
+        copy(&mut snapshot, plan, &admitted, &mut output, progress).await?;
         let schema_version = snapshot.schema_version().await?;
         output.finish(&standing, schema_version).await
     };
@@ -166,7 +173,30 @@ async fn export_to(
     }
     let exported = ended?;
     snapshot.close().await?;
-    Ok(exported)
+    Ok(Exported { warnings, ..exported })
+}
+
+/// The categories, years or sets that the filters admit; none where there is no filter.
+async fn admitted(snapshot: &Snapshot, plan: &Plan) -> Result<Vec<Part>, Trouble> {
+    Ok(match plan.selection.filtered_level() {
+        Some(level) => snapshot.parts(level, &plan.selection.filters).await?,
+        None => Vec::new(),
+    })
+}
+
+/// Filters that match nothing are told, in the log and in the result: they are probably misspelt, which is no error in a script.
+async fn warnings(store: &Store, plan: &Plan, admitted: &[Part]) -> Result<Vec<String>, Trouble> {
+    let mut warnings = looking::unmatched(store, &plan.selection.filters).await?;
+    if let (Some(level), []) = (plan.selection.filtered_level(), admitted) {
+        warnings.push(format!(
+            "no {} matches the filters, so no row is exported",
+            level.as_str()
+        ));
+    }
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(warnings)
 }
 
 /// A reparse leaves the times of what it corrects: `--changed-since` would miss that.
@@ -196,17 +226,14 @@ async fn parts(snapshot: &Snapshot, plan: &Plan) -> Result<Vec<Part>, Trouble> {
 async fn copy(
     snapshot: &mut Snapshot,
     plan: &Plan,
+    admitted: &[Part],
     output: &mut Output<'_>,
     progress: &ProgressBar,
 ) -> Result<(), Trouble> {
-    let admitted = match plan.selection.filtered_level() {
-        Some(level) => snapshot.parts(level, &plan.selection.filters).await?,
-        None => Vec::new(),
-    };
     output.begin().await?;
     for table in &plan.tables {
         output.begin_table(table.table()).await?;
-        let mut reader = snapshot.read(*table, &plan.selection, &admitted).await?;
+        let mut reader = snapshot.read(*table, &plan.selection, admitted).await?;
         while let Some(batch) = reader.next().await? {
             output.rows(table.table(), batch).await?;
             progress.set_message(format!(
@@ -257,6 +284,7 @@ fn as_json(exported: &Exported) -> serde_json::Value {
         "files": schema.files,
         "schema_file": exported.schema_file,
         "standing": exported.standing,
+        "warnings": exported.warnings,
     })
 }
 

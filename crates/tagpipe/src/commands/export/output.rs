@@ -23,6 +23,8 @@ pub(super) struct Exported {
     pub(super) schema: Schema,
     pub(super) schema_file: Option<String>,
     pub(super) standing: Standing,
+    /// What is probably not meant so, in words.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Exported {
@@ -177,6 +179,7 @@ impl<'a> Output<'a> {
             schema,
             schema_file: schema_file.as_ref().map(as_written),
             standing: standing.clone(),
+            warnings: Vec::new(),
         })
     }
 

@@ -4,10 +4,10 @@ use tagpipe_core::filter::Filters;
 use tagpipe_core::tabular::Timestamp;
 use tagpipe_sinks::destination::Destination;
 use tagpipe_sinks::export::FileFormat;
+use tagpipe_store::Store;
 use tagpipe_store::export::{Exportable, NotApplicable, Selection};
-use tagpipe_store::{Store, StoreError};
 
-use super::Asked;
+use super::{Asked, Trouble};
 use crate::cli::ExportArguments;
 use crate::commands::looking::{self, FilterTexts};
 use crate::exit::Failure;
@@ -48,16 +48,13 @@ impl Plan {
         store: &Store,
         arguments: &ExportArguments,
         asked: Asked,
-    ) -> Result<Plan, Failure> {
+    ) -> Result<Plan, Trouble> {
         let Asked {
             tables,
             target,
             filters,
         } = asked;
-        let changed_since_us = match &arguments.changed_since {
-            Some(text) => Some(changed_since_us(store, text).await?),
-            None => None,
-        };
+        let changed_since_us = changed_since_us(store, arguments).await?;
         let selection = selection(arguments, filters, changed_since_us);
         let asked = serde_json::json!({
             "categories": arguments.categories,
@@ -189,9 +186,16 @@ fn is_folder(to: &str, place: &Destination) -> bool {
 }
 
 /// The moment that `--changed-since` names: a time, or the end of a run.
-async fn changed_since_us(store: &Store, text: &str) -> Result<i64, Failure> {
+pub(super) async fn changed_since_us(
+    store: &Store,
+    arguments: &ExportArguments,
+) -> Result<Option<i64>, Trouble> {
+    let Some(text) = &arguments.changed_since else {
+        return Ok(None);
+    };
     let Some(run) = text.trim().strip_prefix("run") else {
-        return looking::moment(store, text, "--changed-since").await;
+        let now_us = store.now_us().await?;
+        return Ok(Some(looking::moment(now_us, text, "--changed-since")?));
     };
     let number = run.trim_start_matches([' ', ':', '=']);
     let run = number.parse().map_err(|_| {
@@ -199,23 +203,18 @@ async fn changed_since_us(store: &Store, text: &str) -> Result<i64, Failure> {
             "`{text}` names no run (set by --changed-since); write 'run 12'; `tagpipe runs` lists them"
         ))
     })?;
-    let reading = |error: StoreError| Failure::reading(&error);
-    let unknown = || Failure::usage(format!("there is no run {run}; `tagpipe runs` lists them"));
-    let found = store
-        .run_overview(run)
-        .await
-        .map_err(reading)?
-        .ok_or_else(unknown)?;
+    let unknown = || {
+        Failure::usage(format!(
+            "there is no run {run} (set by --changed-since); `tagpipe runs` lists them"
+        ))
+    };
+    let found = store.run_overview(run).await?.ok_or_else(unknown)?;
     if found.finished_at.is_none() {
-        return Err(Failure::usage(format!(
-            "run {run} has no end yet (set by --changed-since); name one that has, or a time"
-        )));
+        let why = format!("run {run} has no end yet (set by --changed-since); name one that has, or a time");
+        return Err(Failure::usage(why).into());
     }
-    store
-        .end_of_run_us(run)
-        .await
-        .map_err(reading)?
-        .ok_or_else(unknown)
+    let end = store.end_of_run_us(run).await?.ok_or_else(unknown)?;
+    Ok(Some(end))
 }
 
 /// Which flag asked for what a table cannot give.
