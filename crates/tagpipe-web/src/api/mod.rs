@@ -9,6 +9,7 @@ pub(crate) mod catalogue;
 mod health;
 mod jobs;
 pub(crate) mod kept;
+pub(crate) mod news;
 mod orders;
 pub(crate) mod pages;
 mod reference;
@@ -48,6 +49,7 @@ use crate::state::App;
         (name = "jobs", description = "Exports and backups"),
         (name = "catalogue", description = "Categories, years, sets, cards, certificates"),
         (name = "audit", description = "What happened, and why"),
+        (name = "news", description = "What people are told, and whether it has reached them"),
         (name = "system", description = "The service itself"),
     )
 )]
@@ -104,6 +106,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(catalogue::discrepancies))
         .routes(routes!(audit::list))
         .routes(routes!(audit::events))
+        .routes(routes!(news::list))
         .routes(routes!(system::status))
         .routes(routes!(system::settings))
         .routes(routes!(health::live))

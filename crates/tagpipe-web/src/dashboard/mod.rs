@@ -49,6 +49,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/schedules/preview", get(pages::schedules::preview))
         .route("/data", get(pages::data::page))
         .route("/data/jobs", get(pages::data::jobs))
+        .route("/news", get(pages::news::page))
         .route("/system", get(pages::system::page))
         .route("/login", get(pages::login::page))
         .route("/live/overview", get(live::overview))

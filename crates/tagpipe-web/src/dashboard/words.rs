@@ -1,4 +1,4 @@
-//! What pages say in words about runs, their settings and their pace.
+//! What pages say in words about runs, their settings and their pace, and how they write and read addresses and lengths of time.
 
 use std::time::Duration;
 
@@ -218,6 +218,38 @@ pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// `path` with those of these names and values that have one.
+pub(crate) fn address_with(path: &str, parts: &[(&str, &str)]) -> String {
+    let said = parts.iter().filter(|(_, value)| !value.is_empty());
+    let query: Vec<String> = said
+        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .collect();
+    match query.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", query.join("&")),
+    }
+}
+
+/// `24h`, `30m`, `7d`, `90` or `90s` as seconds; what is wrong with it, as a sentence.
+pub(crate) fn seconds(text: &str) -> Result<Option<u32>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || format!("“{text}” is no length of time: write 30m, 24h or 7d.");
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let number: u32 = number.trim().parse().map_err(|_| wrong())?;
+    let length = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => 1,
+    };
+    number.checked_mul(length).map(Some).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -265,6 +297,22 @@ mod tests {
     fn numbers_have_no_idle_digits() {
         for (seconds, shown) in [(1.0, "1"), (0.25, "0.25"), (2.5, "2.5")] {
             assert_eq!(shortest(seconds), shown);
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_have_a_unit() {
+        for (text, read) in [
+            ("", None),
+            ("90", Some(90)),
+            ("30m", Some(1_800)),
+            ("24h", Some(86_400)),
+            ("7d", Some(604_800)),
+        ] {
+            assert_eq!(seconds(text), Ok(read));
+        }
+        for text in ["h", "yesterday", "-1d", "99999999d", "1 é"] {
+            assert!(seconds(text).is_err(), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use tagpipe_store::Scope;
 
 use crate::rig::Rig;
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 18] = [
     "/",
     "/?start=1",
     "/runs",
@@ -24,6 +24,9 @@ const PAGES: [&str; 15] = [
     "/analytics",
     "/schedules",
     "/data",
+    "/news",
+    "/news?level=info&delivery=sent&since=24h",
+    "/news?kind=x%22%3E%3Cscript%3E",
     "/system?examine=true",
     "/login?next=%22%3E%3Cscript%3E",
 ];
@@ -304,6 +307,7 @@ async fn a_token_decides_what_is_shown_and_done() {
     for path in [
         "/live/overview",
         "/live/audit",
+        "/news",
         "/cards/1/history.json",
         "/runs/1/years?category=Hockey",
     ] {

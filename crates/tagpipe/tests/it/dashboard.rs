@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
+use tagpipe_core::news::{News, NewsKind, NewsLevel};
 use tagpipe_demo::{CardRow, DemoConfig, World};
 use tagpipe_fetch::browser::testing::{Browser, Page};
+use tagpipe_store::MessageEnd;
 
 use crate::harness::{PATIENCE, Rig, unhurried};
+use crate::jobs;
 use crate::proxy::{Answer, Proxy};
 use crate::serve::Served;
 use crate::truth::place;
@@ -261,7 +265,120 @@ async fn a_schedule_is_added_with_a_preview_and_removed() {
     assert_is_quiet(&page, &served, "a schedule");
 }
 
-/// A service with something on each page: two runs, a failed page, names that nobody would choose, a schedule.
+/// What a stranger's server may say, and what a stranger may call things.
+const HOSTILE: &str = "HTTP status 404 Not Found: <img src=x onerror=alert(1)> \"&amp; \u{202e}ünïcode";
+
+/// News of each level, on two channels: what arrived, was put off or given up, waits, or is not wanted.
+async fn tell(rig: &Rig) {
+    const TERM: Duration = Duration::from_secs(3_600);
+    let store = rig.open().await;
+    store
+        .enter_channels(&["ops", "collectors"])
+        .await
+        .expect("entered");
+    for level in NewsLevel::ALL {
+        let title = format!("{level}: <script>alert(1)</script>");
+        let one = News::new(NewsKind::RunFailed, level, &title)
+            .with_text("two\nlines & <b>")
+            .with_fact("Pages read", "12")
+            .about_run(1);
+        store.record_news(&[one]).await.expect("recorded");
+    }
+    let put_off = MessageEnd::Retry {
+        after: TERM,
+        why: "HTTP status 503 Service Unavailable".to_owned(),
+    };
+    let given_up = || MessageEnd::Failed {
+        why: HOSTILE.to_owned(),
+    };
+    for (channel, ends) in [
+        ("ops", vec![put_off, MessageEnd::Sent, given_up()]),
+        ("collectors", vec![given_up()]),
+    ] {
+        assert!(store.hold_channel(channel, "me", TERM).await.expect("held"));
+        let unsorted = store.news_to_sort(channel).await.expect("news");
+        let ids: Vec<i64> = unsorted.iter().map(|one| one.id).collect();
+        let sorted: Vec<(i64, bool)> = ids.iter().map(|id| (*id, *id != ids[0])).collect();
+        assert!(store.sort_news(channel, "me", &sorted).await.expect("sorted"));
+        for (id, end) in ids[1..].iter().zip(ends) {
+            let message = format!("{channel}-{id}");
+            let packed = store.pack_news(channel, "me", &message, &[*id]).await;
+            assert!(packed.expect("packed"));
+            assert!(store.begin_message(channel, "me", &message).await.expect("begun"));
+            store.end_message(channel, &message, &end).await.expect("ended");
+        }
+        store.leave_channels("me").await.expect("left");
+    }
+    store.close().await;
+}
+
+/// The deliveries that were given up, as the tables have them: title, level, channel, attempts, why, and when, to the second.
+async fn given_up(rig: &Rig) -> Vec<Value> {
+    let store = rig.open().await;
+    let sql = "SELECT news.title, news.level, m.channel, m.attempts, m.last_error, substr(m.ended_at, 1, 19) || 'Z' AS at \
+               FROM news_messages m JOIN news_deliveries d ON d.message_id = m.id JOIN news ON news.id = d.news_id \
+               WHERE m.state = 'failed' ORDER BY news.id DESC, m.channel";
+    let rows = store
+        .connection()
+        .query_all_raw(Statement::from_string(DbBackend::Sqlite, sql))
+        .await
+        .expect("rows");
+    let text = |row: &sea_orm::QueryResult, column: &str| row.try_get::<String>("", column).expect("a text");
+    let found = rows
+        .iter()
+        .map(|row| {
+            let attempts: i64 = row.try_get("", "attempts").expect("a number");
+            json!([
+                text(row, "title"),
+                text(row, "level"),
+                text(row, "channel"),
+                format!("{attempts} attempt{}", if attempts == 1 { "" } else { "s" }),
+                text(row, "last_error"),
+                text(row, "at"),
+            ])
+        })
+        .collect();
+    store.close().await;
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_was_given_up_is_shown_as_the_database_has_it() {
+    let rig = Rig::new(site(40, false)).await;
+    rig.run(&[]).await.summary(0);
+    tell(&rig).await;
+    let served = Served::start(&rig, &[]).await;
+    let browser = Browser::start().await;
+    let page = browser
+        .open(
+            &format!("{}/news?delivery=failed", served.address),
+            DESKTOP,
+            false,
+        )
+        .await;
+    let shown = page
+        .evaluate(
+            "[...document.querySelectorAll('.entry')].flatMap((entry) => [...entry.querySelectorAll('.told li')] \
+             .filter((told) => told.querySelector('.badge.is-failed')?.textContent === 'given up') \
+             .map((told) => [entry.querySelector('.body > p').textContent, entry.querySelector('.badge').textContent, \
+             told.querySelector('.mono').textContent, told.querySelector('.tried').textContent, \
+             told.querySelector('.why').textContent, told.querySelector('time').dateTime]))",
+        )
+        .await;
+    let stored = given_up(&rig).await;
+    assert_eq!(stored.len(), 2, "{stored:#?}");
+    assert_eq!(shown, Value::from(stored));
+    // The run that it is about is one click away, and what was put off says when it is tried again.
+    page.click(".entry .meta a").await;
+    page.wait_for("location.pathname === '/runs/1'").await;
+    page.go(&format!("{}/news?delivery=open", served.address)).await;
+    let next = text(&page, ".told li:has(.is-open)").await;
+    assert!(next.contains("put off") && next.contains("next in "), "{next}");
+    assert!(next.contains("HTTP status 503"), "{next}");
+    assert_is_quiet(&page, &served, "the news");
+}
+
+/// A service with something on each page: two runs, a failed page, names that nobody would choose, a schedule, news, a job.
 async fn furnished() -> (Rig, Proxy, Served) {
     let mut rig = Rig::new(DemoConfig {
         churn: 0.3,
@@ -275,6 +392,10 @@ async fn furnished() -> (Rig, Proxy, Served) {
     let served = Served::start(&rig, &[]).await;
     let wanted = json!({ "name": "nightly", "cron": "0 3 * * *", "time_zone": "Europe/Berlin" });
     served.post("/api/v1/schedules", &wanted).await;
+    tell(&rig).await;
+    let nothing = json!({ "name": "none.csv", "table": "cards", "categories": "<b>Hocky</b>" });
+    let job = jobs::ordered(&served, "export", nothing).await;
+    assert_eq!(jobs::over(&served, &job).await["state"], "done");
     (rig, proxy, served)
 }
 
@@ -399,6 +520,8 @@ async fn every_page_can_be_used(width: u32) {
         ("analytics", "/analytics"),
         ("schedules", "/schedules"),
         ("data", "/data"),
+        ("news", "/news"),
+        ("news-fault", "/news?level=loud&since=yesterday"),
         ("system", "/system"),
         ("system-examined", "/system?examine=true"),
         ("reference", "/api"),
@@ -434,9 +557,20 @@ async fn a_service_that_has_read_nothing_says_so() {
         ("empty-analytics", "/analytics"),
         ("empty-schedules", "/schedules"),
         ("empty-data", "/data"),
+        ("empty-news", "/news"),
     ]
     .map(|(name, path)| (name, path.to_owned()));
     look_at(&browser, &served, &pages, PHONE).await;
+    let (_, news) = served.page("/news").await;
+    for words in [
+        "No news yet",
+        "Nobody is told.",
+        "PIPELINE_NOTIFY_NTFY_URL=",
+        "[[notify.channels]]",
+        "tagpipe notify test",
+    ] {
+        assert!(news.contains(words), "`{words}` is not on the page");
+    }
 }
 
 /// The demo site has cards whose names are scripts, event handlers and ends of attributes.
@@ -444,6 +578,7 @@ async fn a_service_that_has_read_nothing_says_so() {
 async fn names_that_are_scripts_run_nowhere() {
     let rig = Rig::new(site(120, true)).await;
     rig.run(&[]).await.summary(0);
+    tell(&rig).await;
     let served = Served::start(&rig, &[]).await;
     let browser = Browser::start().await;
     let page = browser.open(&served.address, DESKTOP, false).await;
@@ -467,6 +602,8 @@ async fn names_that_are_scripts_run_nowhere() {
             "/search?q=%22%3E%3Cimg+src=x+onerror=alert(1)%3E",
             "/audit",
             "/audit?run=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+            "/news",
+            "/news?kind=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
             "/runs/1",
             "/",
         ]

@@ -19,6 +19,7 @@ mod help;
 mod jobs;
 mod looking;
 mod losses;
+mod news;
 mod notify;
 mod options;
 mod orchestrate;

@@ -15,7 +15,7 @@ use crate::serve::Served;
 use receiver::{Answer, Receiver, Request};
 
 mod mail;
-mod receiver;
+pub(crate) mod receiver;
 
 /// A signing key of the tests, and its secret.
 const KEY: &str = "0123456789abcdef01234567";

@@ -10,7 +10,7 @@ use crate::api::audit::Wanted;
 use crate::api::pages::Page;
 use crate::dashboard::answer::{Answered, Query, frame, page as answer, sentence};
 use crate::dashboard::views::{AuditForm, AuditPage, Entry};
-use crate::dashboard::words::{encoded, when};
+use crate::dashboard::words::{address_with, seconds, when};
 use crate::guard::Reader;
 use crate::state::App;
 
@@ -59,47 +59,18 @@ impl Asked {
         wanted.filter().map_err(|problem| sentence(&problem.detail))
     }
 
-    fn address(&self, path: &str, more: &str) -> String {
+    fn address(&self, path: &str, more: (&str, &str)) -> String {
         let parts = [
-            ("level", &self.level),
+            ("level", self.level.as_str()),
             ("kind", &self.kind),
             ("runner", &self.runner),
             ("run", &self.run),
             ("page", &self.page),
             ("since", &self.since),
+            more,
         ];
-        let mut query: Vec<String> = parts
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| format!("{name}={}", encoded(value)))
-            .collect();
-        query.extend((!more.is_empty()).then(|| more.to_owned()));
-        if query.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", query.join("&"))
-        }
+        address_with(path, &parts)
     }
-}
-
-/// `24h`, `30m`, `7d`, `90` or `90s` as seconds.
-fn seconds(text: &str) -> Result<Option<u32>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let wrong = || format!("“{text}” is no length of time: write 30m, 24h or 7d.");
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) => (number, &text[number.len()..]),
-        None => (text, "s"),
-    };
-    let number: u32 = number.trim().parse().map_err(|_| wrong())?;
-    let length = match unit {
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => 1,
-    };
-    number.checked_mul(length).map(Some).ok_or_else(wrong)
 }
 
 /// `GET /audit`.
@@ -122,9 +93,9 @@ pub(crate) async fn page(
         entries: entries.items.into_iter().map(entry).collect(),
         older: entries
             .next
-            .map(|last| asked.address("/audit", &format!("before={last}"))),
-        live: follows.then(|| asked.address("/live/audit", "")),
-        toggle_live: asked.address("/audit", if follows { "" } else { "follow=true" }),
+            .map(|last| asked.address("/audit", ("before", &last))),
+        live: follows.then(|| asked.address("/live/audit", ("follow", ""))),
+        toggle_live: asked.address("/audit", ("follow", if follows { "" } else { "true" })),
         filter: AuditForm {
             level: asked.level,
             kind: asked.kind,
@@ -155,26 +126,5 @@ pub(crate) fn entry(record: AuditRecord) -> Entry {
         operation: record.operation,
         message: record.message,
         context,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_of_time_have_a_unit() {
-        for (text, read) in [
-            ("", None),
-            ("90", Some(90)),
-            ("30m", Some(1_800)),
-            ("24h", Some(86_400)),
-            ("7d", Some(604_800)),
-        ] {
-            assert_eq!(seconds(text), Ok(read));
-        }
-        for text in ["h", "yesterday", "-1d", "99999999d", "1 é"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
     }
 }

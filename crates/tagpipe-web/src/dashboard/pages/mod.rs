@@ -6,6 +6,7 @@ pub(crate) mod card;
 pub(crate) mod catalogue;
 pub(crate) mod data;
 pub(crate) mod login;
+pub(crate) mod news;
 pub(crate) mod overview;
 pub(crate) mod run;
 pub(crate) mod runs;

@@ -14,6 +14,7 @@ mod catalogue;
 mod data;
 mod error;
 mod login;
+mod news;
 mod overview;
 mod run;
 mod runs;
@@ -28,6 +29,7 @@ pub(crate) use self::catalogue::*;
 pub(crate) use self::data::*;
 pub(crate) use self::error::*;
 pub(crate) use self::login::*;
+pub(crate) use self::news::*;
 pub(crate) use self::overview::*;
 pub(crate) use self::run::*;
 pub(crate) use self::runs::*;
@@ -41,7 +43,7 @@ pub(crate) struct Frame {
     /// The page's name, for its title and the end of the breadcrumb.
     pub(crate) title: String,
     /// The entry of the navigation it belongs to: `overview`, `runs`, `catalogue`, `audit`, `analytics`, `schedules`,
-    /// `data` or `system`; empty for none.
+    /// `data`, `news` or `system`; empty for none.
     pub(crate) section: &'static str,
     /// The pages above it, from the outermost.
     pub(crate) crumbs: Vec<Crumb>,
