@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tagpipe_demo::DemoConfig;
 
@@ -183,6 +184,28 @@ async fn a_moment_is_checked_when_an_export_is_ordered(engine: Engine) {
         let job = over(&served, &ordered(&served, "export", options).await).await;
         assert_eq!(job["state"], "done", "{job:#}");
         assert_eq!(job["result"]["warnings"], json!([]));
+    }
+
+    // As if the run had been a reparse that has corrected a row.
+    let store = rig.open().await;
+    let correct =
+        "UPDATE runs SET config = '{\"work\": \"reparse\"}', summary = '{\"tables\": [{\"changed\": 1}]}'";
+    store
+        .connection()
+        .execute_unprepared(correct)
+        .await
+        .expect("it is written");
+    store.close().await;
+    for (table, status) in [
+        ("cards", StatusCode::UNPROCESSABLE_ENTITY),
+        ("runs", StatusCode::ACCEPTED),
+    ] {
+        let options = json!({ "name": "a.csv", "table": table, "changed_since": "7d" });
+        let order = json!({ "kind": "export", "options": options });
+        let (told, said) = served.post("/api/v1/jobs", &order).await;
+        assert_eq!(told, status, "{table}: {said:#}");
+        let detail = said["detail"].as_str().unwrap_or("a reparse, has corrected rows");
+        assert!(detail.contains("a reparse, has corrected rows"), "{detail}");
     }
 }
 

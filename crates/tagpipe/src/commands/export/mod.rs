@@ -77,10 +77,14 @@ pub(super) fn check(arguments: &ExportArguments) -> Result<Asked, Failure> {
     })
 }
 
-/// Checks what the database alone knows of an export: since when rows are to have changed.
+/// Checks what the database alone knows of an export: since when rows are to have changed, and whether that can be told.
 pub(super) async fn check_moment(store: &Store, arguments: &ExportArguments) -> Result<(), Trouble> {
-    plan::changed_since_us(store, arguments).await?;
-    Ok(())
+    let tables = plan::tables(&arguments.table)?;
+    let since_us = plan::changed_since_us(store, arguments).await?;
+    let snapshot = store.snapshot().await?;
+    let refused = refuse_after_correction(&snapshot, &tables, since_us).await;
+    snapshot.close().await?;
+    refused
 }
 
 /// Exports what was asked for.
@@ -148,7 +152,7 @@ async fn export_to(
 ) -> Result<Exported, Trouble> {
     let mut snapshot = store.snapshot().await?;
     let standing = snapshot.standing().await?;
-    refuse_after_correction(&snapshot, plan).await?;
+    refuse_after_correction(&snapshot, &plan.tables, plan.selection.changed_since_us).await?;
     let admitted = admitted(&snapshot, plan).await?;
     let warnings = warnings(store, plan, &admitted).await?;
     let mut output = Output::new(plan, database, &parts(&snapshot, plan).await?);
@@ -200,9 +204,13 @@ async fn warnings(store: &Store, plan: &Plan, admitted: &[Part]) -> Result<Vec<S
 }
 
 /// A reparse leaves the times of what it corrects: `--changed-since` would miss that.
-async fn refuse_after_correction(snapshot: &Snapshot, plan: &Plan) -> Result<(), Trouble> {
-    let is_concerned = plan.tables.iter().any(|table| table.deepest_level().is_some());
-    let Some(since_us) = plan.selection.changed_since_us.filter(|_| is_concerned) else {
+async fn refuse_after_correction(
+    snapshot: &Snapshot,
+    tables: &[Exportable],
+    changed_since_us: Option<i64>,
+) -> Result<(), Trouble> {
+    let is_concerned = tables.iter().any(|table| table.deepest_level().is_some());
+    let Some(since_us) = changed_since_us.filter(|_| is_concerned) else {
         return Ok(());
     };
     match snapshot.corrected_since(since_us).await? {
