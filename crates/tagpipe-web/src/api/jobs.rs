@@ -50,7 +50,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", params(IdempotencyKey), request_body = NewJob,
     responses(
         (status = 202, description = "It is ordered", body = Job, headers(("Location" = String))),
-        (status = 409, description = "The idempotency key belongs to another job", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Not such a job; or the idempotency key belongs to another one", body = Problem, content_type = "application/problem+json"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The service is stopping", body = Problem, content_type = "application/problem+json"),
     ))]

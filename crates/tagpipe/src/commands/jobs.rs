@@ -3,7 +3,8 @@
 
 use clap::Parser;
 use tagpipe_engine::{OrderError, PlannedJob, RunOptions};
-use tagpipe_sinks::export::FileFormat;
+use tagpipe_sinks::destination::Destination;
+use tagpipe_sinks::export::{FileFormat, SCHEMA_FILE};
 use tagpipe_store::{JobKind, Store};
 
 use super::export::{self, Trouble};
@@ -105,6 +106,11 @@ fn export_arguments(options: &RunOptions, settings: &Merged) -> Result<Vec<Strin
             .map_err(|error| Failure::usage(error.to_string()))?;
         FileFormat::choose(None, Some(name)).map_err(|error| Failure::usage(error.to_string()))?;
     }
+    if name.ends_with(SCHEMA_FILE) {
+        return Err(Failure::usage(format!(
+            "`{name}` is how schema files are called, and would take the place of one; take another name"
+        )));
+    }
     let folder = export_settings(settings)?.to;
     arguments.push(format!("--to={}", place(&folder, name)?));
     let parsed = parsed(&arguments)?;
@@ -123,6 +129,17 @@ fn place(folder: &str, name: &str) -> Result<String, Failure> {
         )));
     }
     Ok(format!("{}/{name}", folder.trim_end_matches('/')))
+}
+
+/// Makes the folder of all exports, if it alone is missing: what a job writes may be a folder in it.
+pub(super) fn make_folder_of_exports(settings: &Merged) -> Result<(), Failure> {
+    let folder = export_settings(settings)?.to;
+    let place = Destination::parse(&folder).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(path) = place.local_path() {
+        // It may be there; if it cannot be made, the export says why.
+        let _ = std::fs::create_dir(path);
+    }
+    Ok(())
 }
 
 fn parsed(arguments: &[String]) -> Result<Box<ExportArguments>, Failure> {

@@ -100,6 +100,9 @@ impl Launcher for Program {
 
     fn job_command(&self, kind: JobKind, options: &RunOptions) -> Result<Command, String> {
         let arguments = jobs::arguments(kind, options, &self.merged)?;
+        if kind == JobKind::Export {
+            jobs::make_folder_of_exports(&self.merged).map_err(|failure| failure.message)?;
+        }
         let handed_over = self.merged.handed_to_job(&self.folder);
         let mut command = Command::new(&self.executable);
         command

@@ -149,6 +149,31 @@ async fn who_orders_cannot_choose_a_place() {
     assert!(!rig.folder().join("out").exists());
 }
 
+/// A folder of many files: nothing is there for it yet, and what is kept of the job is small.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_many_files_makes_its_folders_and_tells_the_first() {
+    let rig = Rig::new(site(600)).await;
+    rig.run(&[]).await.summary(0);
+    let served = Served::start(&rig, &[]).await;
+    let options = json!({ "name": "two", "table": "cards,sets", "split": "set", "format": "jsonl" });
+    let job = over(&served, &ordered(&served, "export", options).await).await;
+    assert_eq!(job["state"], "done", "{job:#}");
+    let schema = fs::read_to_string(rig.folder().join("exports/two/schema.json")).expect("a schema file");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    let files = schema["files"].as_array().expect("files");
+    assert!(files.len() > 100, "{}", files.len());
+    assert_eq!(
+        job["result"]["files"].as_array().expect("files")[..],
+        files[..100]
+    );
+    assert_eq!(job["result"]["files_left_out"], files.len() - 100);
+    for name in ["schema.json", "catalogue.csv.schema.json"] {
+        let order = json!({ "kind": "export", "options": { "name": name, "table": "cards" } });
+        let (status, problem) = served.post("/api/v1/jobs", &order).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    }
+}
+
 /// The moment of an export is one that the database knows, or the export is not ordered, by the API or by the form.
 async fn a_moment_is_checked_when_an_export_is_ordered(engine: Engine) {
     let mut rig = Rig::on(engine, site(40)).await;
