@@ -13,7 +13,7 @@ use tagpipe_sinks::notify::{
 };
 use url::Url;
 
-use super::checked::{parse_time, time_zone};
+use super::checked::{news_limits, parse_time, time_zone};
 use super::known;
 use super::sources::{Merged, Origin, Shown, Sourced, value_text};
 use crate::exit::Failure;
@@ -23,6 +23,8 @@ use crate::exit::Failure;
 pub(super) struct RawChannel {
     name: String,
     kind: &'static Kind,
+    /// Where its kind was set.
+    origin: Origin,
     values: BTreeMap<&'static str, Sourced>,
 }
 
@@ -84,7 +86,9 @@ pub(crate) fn channels(merged: &Merged) -> Result<Vec<Channel>, Failure> {
         }
         channels.push(one.checked(merged)?);
     }
+    // Nobody sends by these; but wrong ones are wrong for whoever is told.
     dashboard_url(merged)?;
+    news_limits(merged)?;
     Ok(channels)
 }
 
@@ -111,7 +115,7 @@ impl RawChannel {
     /// The channel that settings such as `notify_slack_url` make, if they do.
     fn of_settings(kind: &'static Kind, merged: &Merged) -> Option<RawChannel> {
         let setting = |key: &str| merged.get(&format!("notify_{}_{key}", kind.name));
-        setting(kind.first)?;
+        let origin = setting(kind.first)?.origin.clone();
         let values = kind
             .keys
             .iter()
@@ -120,6 +124,7 @@ impl RawChannel {
         Some(RawChannel {
             name: kind.name.to_owned(),
             kind,
+            origin,
             values,
         })
     }
@@ -157,6 +162,7 @@ impl RawChannel {
             ))
         })?;
         let mut channel = RawChannel {
+            origin: Origin::File(path.to_owned(), format!("notify.channels.{name}.kind")),
             name,
             kind,
             values: BTreeMap::new(),
@@ -225,11 +231,7 @@ impl RawChannel {
         let kind = Shown {
             key: format!("notify.channels.{}.kind", self.name),
             value: Some(self.kind.name.to_owned()),
-            origin: self
-                .values
-                .values()
-                .next()
-                .map_or_else(|| "tagpipe.toml".to_owned(), |value| value.origin.to_string()),
+            origin: self.origin.to_string(),
             takes: "email, slack, webhook or ntfy".to_owned(),
             variable: None,
         };
@@ -484,12 +486,35 @@ mod tests {
                 "[[notify.channels]]\nname = \"m\"\nkind = \"email\"\nserver = \"x\"\nuser = \"me\"\n",
                 &["`m` has no password"],
             ),
+            (
+                "[notify]\nerror_rate = 20\n",
+                &["`20`", "notify_error_rate", "0 to 1"],
+            ),
+            (
+                "[notify]\nbrake_after = \"soon\"\n",
+                &["`soon`", "notify_brake_after", "15m"],
+            ),
         ] {
             let refused = of_file(text).expect_err(text);
             for word in words {
                 assert!(refused.message.contains(word), "`{word}` in {}", refused.message);
             }
             assert!(!refused.message.contains("hunter2"), "{}", refused.message);
+        }
+    }
+
+    #[test]
+    fn each_value_of_a_channel_tells_where_it_was_set() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text = "[[notify.channels]]\nlevel = \"error\"\nname = \"ops\"\nkind = \"slack\"\nurl = \"https://x.example/\"\n";
+        std::fs::write(file.path(), text).expect("it is written");
+        let mut merged = Merged::default();
+        merged.add_file(Some(file.path())).expect("a right file");
+        for key in ["kind", "level", "url"] {
+            let key = format!("notify.channels.ops.{key}");
+            let shown = merged.shown().into_iter().find(|one| one.key == key);
+            let origin = shown.expect("it is shown").origin;
+            assert_eq!(origin, format!("{key} in {}", file.path().display()));
         }
     }
 

@@ -85,10 +85,7 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         lease_term: seconds(merged, "lease_term", 1.0..=3600.0)?,
         database_patience: database_patience(merged)?,
         runner_id: runner_id(merged)?,
-        news: NewsLimits {
-            error_rate: fraction(merged, "notify_error_rate", 0.0..=1.0)?,
-            brake_closed: time(merged, "notify_brake_after")?,
-        },
+        news: news_limits(merged)?,
     };
     Ok(Config {
         migrate: true,
@@ -100,6 +97,14 @@ pub(crate) fn run_config(merged: &Merged) -> Result<Config, Failure> {
         browser: merged.get("browser").map(|browser| PathBuf::from(&browser.text)),
         profile,
         run,
+    })
+}
+
+/// What of a run is news.
+pub(super) fn news_limits(merged: &Merged) -> Result<NewsLimits, Failure> {
+    Ok(NewsLimits {
+        error_rate: fraction(merged, "notify_error_rate", 0.0..=1.0)?,
+        brake_closed: time(merged, "notify_brake_after")?,
     })
 }
 

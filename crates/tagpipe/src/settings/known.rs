@@ -52,6 +52,17 @@ pub(crate) const RUN_OPTIONS: &[&str] = &[
     "keep_documents",
 ];
 
+/// Settings that protect something, and what would be without them. Most variables may be empty, as compose files write those that are
+/// not set; one of these must not turn into nothing without a word.
+const PROTECTING: [(&str, &str); 6] = [
+    ("backup_recipients", "backups would not be encrypted"),
+    ("backup_passphrase", "backups would not be encrypted"),
+    ("api_token", "the service would ask for no token"),
+    ("tls_cert", "the service would not be encrypted"),
+    ("tls_key", "the service would not be encrypted"),
+    ("notify_webhook_secret", "messages would not be signed"),
+];
+
 /// All settings.
 pub(crate) const KNOWN: &[Known] = &[
     known(
@@ -393,6 +404,12 @@ pub(crate) const KNOWN: &[Known] = &[
 /// The setting with this key.
 pub(crate) fn by_key(key: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.key == key)
+}
+
+/// What would be without the setting, if it protects something.
+pub(super) fn protection(key: &str) -> Option<&'static str> {
+    let found = PROTECTING.iter().find(|(protecting, _)| *protecting == key);
+    found.map(|(_, without)| *without)
 }
 
 /// The known key most like `wrong`, if one is near.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -63,6 +64,8 @@ pub(crate) struct Merged {
     postgres: BTreeMap<String, Sourced>,
     /// Channels of the file.
     channels: Vec<RawChannel>,
+    /// Settings that protect something and were set to nothing last.
+    emptied: BTreeMap<&'static str, Origin>,
     /// What looks like a mistake and is none for certain.
     notes: Vec<String>,
 }
@@ -113,6 +116,7 @@ impl Merged {
         merged.add_dot_env()?;
         merged.add_environment()?;
         merged.add_flags(given);
+        merged.refuse_empty_protection()?;
         merged.note_what_is_not_in_effect();
         Ok(merged)
     }
@@ -163,6 +167,7 @@ impl Merged {
     }
 
     pub(super) fn set(&mut self, key: &'static str, text: &str, origin: Origin) {
+        self.emptied.remove(key);
         self.values.insert(
             key,
             Sourced {
@@ -300,10 +305,11 @@ impl Merged {
         Ok(())
     }
 
-    /// An empty variable counts as not set, as compose files write them. `…_FILE` names a file that holds the value,
+    /// An empty variable counts as not set, as compose files write them, unless it should protect something. `…_FILE` names a file that holds the value,
     /// as container platforms hand out secrets.
     pub(super) fn add_variable(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), Failure> {
         if text.trim().is_empty() {
+            self.add_empty_variable(name, origin);
             return Ok(());
         }
         if let Some(secret) = name.strip_suffix("_FILE").filter(|secret| is_variable(secret)) {
@@ -342,6 +348,29 @@ impl Merged {
             self.notes.push(format!("{origin} is not a setting{hint}"));
         }
         Ok(())
+    }
+
+    /// Remembers one that should protect something, unless the same source has it by its other name, with or without `_FILE`.
+    fn add_empty_variable(&mut self, name: &str, origin: Origin) {
+        let setting = name.strip_suffix("_FILE").unwrap_or(name);
+        let known = KNOWN.iter().find(|known| known.variable == Some(setting));
+        let Some(key) = known.map(|known| known.key) else {
+            return;
+        };
+        let is_of_same_source = |value: &Sourced| discriminant(&value.origin) == discriminant(&origin);
+        if known::protection(key).is_some() && !self.get(key).is_some_and(is_of_same_source) {
+            self.emptied.insert(key, origin);
+        }
+    }
+
+    fn refuse_empty_protection(&self) -> Result<(), Failure> {
+        let Some((key, origin)) = self.emptied.first_key_value() else {
+            return Ok(());
+        };
+        let without = known::protection(key).unwrap_or_default();
+        Err(Failure::usage(format!(
+            "{key} is set to nothing ({origin}), and {without}; give it a value, or unset it if that is meant"
+        )))
     }
 
     /// Settings that look as if they did something and do not.
@@ -435,4 +464,82 @@ pub(super) fn value_text(value: &toml::Value) -> Option<String> {
             .join(","),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of these variables of the environment, after those of `.env`.
+    fn checked(dot_env: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<Merged, String> {
+        let mut merged = Merged::default();
+        merged.add_defaults();
+        let of_dot_env = dot_env
+            .iter()
+            .map(|(name, text)| (*name, *text, Origin::DotEnv((*name).to_owned())));
+        let of_environment = environment
+            .iter()
+            .map(|(name, text)| (*name, *text, Origin::Environment((*name).to_owned())));
+        for (name, text, origin) in of_dot_env.chain(of_environment) {
+            merged
+                .add_variable(name, text, origin)
+                .map_err(|failure| failure.message)?;
+        }
+        merged
+            .refuse_empty_protection()
+            .map_err(|failure| failure.message)?;
+        Ok(merged)
+    }
+
+    #[test]
+    fn what_should_protect_does_not_turn_into_nothing() {
+        const PASSPHRASE: &str = "PIPELINE_BACKUP_PASSPHRASE";
+        let filled = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(filled.path(), "correct horse\n").expect("it is written");
+        let by_file = (
+            "PIPELINE_BACKUP_PASSPHRASE_FILE",
+            filled.path().to_str().expect("a path"),
+        );
+        for name in [
+            PASSPHRASE,
+            "PIPELINE_BACKUP_PASSPHRASE_FILE",
+            "PIPELINE_BACKUP_RECIPIENTS",
+            "TAGPIPE_API_TOKEN",
+            "TAGPIPE_TLS_CERT",
+            "PIPELINE_NOTIFY_WEBHOOK_SECRET",
+        ] {
+            for text in ["", " "] {
+                let refused = checked(&[], &[(name, text)]).expect_err(name);
+                assert!(
+                    refused.contains(&format!("environment variable {name}")),
+                    "{refused}"
+                );
+            }
+        }
+        // What wins decides.
+        let refused = checked(&[(PASSPHRASE, "horse")], &[(PASSPHRASE, "")]).expect_err("emptied");
+        assert!(
+            refused.contains("would not be encrypted") && !refused.contains("horse"),
+            "{refused}"
+        );
+        for (dot_env, environment) in [
+            (&[(PASSPHRASE, "")][..], &[(PASSPHRASE, "correct horse")][..]),
+            (&[], &[(PASSPHRASE, ""), by_file]),
+            (&[], &[by_file, (PASSPHRASE, "")]),
+        ] {
+            let merged = checked(dot_env, environment).expect("it is set");
+            let passphrase = merged.get("backup_passphrase").expect("it is set");
+            assert_eq!(passphrase.text, "correct horse");
+        }
+        // All else may be empty, as compose files write it.
+        checked(
+            &[],
+            &[
+                ("PIPELINE_BACKUP_TO", ""),
+                ("LOG_LEVEL", ""),
+                ("SOMETHING_ELSE", ""),
+            ],
+        )
+        .expect("not set");
+    }
 }
