@@ -1,4 +1,4 @@
-# The image of tagpipe: the program, Chromium, and nothing that either of them does not need.
+# The image of tagpipe: the program, Chromium, PostgreSQL's client, and nothing that none of them needs.
 # docker-compose.yml shows how to run it; docs/deployment.md explains.
 
 # As `rust-version` in Cargo.toml says; scripts/check-containers compares the two.
@@ -26,10 +26,11 @@ RUN find crates -name '*.rs' -exec touch {} + \
 FROM debian:${DEBIAN}-slim
 # tini is the first process: it hands signals on and collects what Chromium leaves behind. procps has the `ps` that one
 # wants when something hangs. Chromium's libraries bring Mesa's drivers for graphics cards, 200 MB that it never loads
-# without one.
+# without one. pg_dump, pg_restore and psql make backups of a PostgreSQL and bring them back; they must not be older than
+# the server. Debian's trixie has those of 17.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-      ca-certificates chromium-headless-shell procps tini tzdata \
+      ca-certificates chromium-headless-shell postgresql-client procps tini tzdata \
     && rm -rf /var/lib/apt/lists/* /usr/lib/*/libgallium-*.so /usr/lib/*/libLLVM*.so* /usr/lib/*/libz3.so* \
     && groupadd --gid 10001 tagpipe \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tagpipe \
