@@ -67,11 +67,16 @@ pub enum BackupError {
         std::io::Error,
     ),
     /// What was opened cannot be written.
-    #[error("cannot write what is restored: {0}; is there room on the disk?")]
-    Scratch(
+    #[error(
+        "cannot write what is in the backup to `{}`: {error}; is there room on that disk, and may this user write there?",
+        .path.display()
+    )]
+    Scratch {
+        /// Where.
+        path: std::path::PathBuf,
         /// What the machine said.
-        std::io::Error,
-    ),
+        error: std::io::Error,
+    },
     /// Encryption did not begin.
     #[error("cannot encrypt: {0}")]
     Encryption(

@@ -2,21 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use super::sum::Tally;
 use super::{BackupError, Identities, Manifest, Stop, Sum};
 use crate::destination::{Destination, DestinationError};
 
-/// Writes the content of the backup that `manifest` tells of into the empty file `into`, and makes sure that it is that.
+/// Writes the content of the backup that `manifest` tells of into the new file `into`, and makes sure that it is that.
 ///
 /// # Errors
-/// [`BackupError::Damaged`], [`BackupError::NeedsKey`], [`BackupError::WrongKey`], [`BackupError::Foreign`] and others; then
-/// what was written must not be used.
+/// [`BackupError::Damaged`], [`BackupError::NeedsKey`], [`BackupError::WrongKey`], [`BackupError::Foreign`],
+/// [`BackupError::Scratch`] and others; then what was written must not be used.
 pub async fn open_into(
     folder: &Destination,
     manifest: &Manifest,
     identities: Identities,
-    into: File,
+    into: &Path,
     stop: Stop,
 ) -> Result<(), BackupError> {
     if manifest.encryption.is_some() && identities.is_empty() {
@@ -29,6 +30,7 @@ pub async fn open_into(
             how: error.to_string(),
         })?;
     let download = object.read().await?.into_blocking();
+    let into = Scratch::create(into)?;
     let manifest = manifest.clone();
     let work = move || read_sealed(download, &manifest, &identities, into, &stop);
     tokio::task::spawn_blocking(work)
@@ -36,16 +38,39 @@ pub async fn open_into(
         .unwrap_or_else(|error| Err(BackupError::Fault(error.to_string())))
 }
 
+/// The file that is written.
+struct Scratch {
+    path: PathBuf,
+    file: File,
+}
+
+impl Scratch {
+    fn create(path: &Path) -> Result<Scratch, BackupError> {
+        let file = File::create_new(path).map_err(|error| cannot_write(path, error))?;
+        Ok(Scratch {
+            path: path.to_owned(),
+            file,
+        })
+    }
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> BackupError {
+    BackupError::Scratch {
+        path: path.to_owned(),
+        error,
+    }
+}
+
 fn read_sealed(
     source: impl Read,
     manifest: &Manifest,
     identities: &Identities,
-    into: File,
+    into: Scratch,
     stop: &Stop,
 ) -> Result<(), BackupError> {
     let mut stored = Tally::new(source);
     let content = decoded(&mut stored, manifest, identities, into, stop);
-    if matches!(content, Err(BackupError::Stopped | BackupError::Scratch(_))) {
+    if matches!(content, Err(BackupError::Stopped | BackupError::Scratch { .. })) {
         return content.map(drop);
     }
     // What decoding makes of wrong bytes says little; whether they are the right ones says all.
@@ -59,7 +84,7 @@ fn decoded(
     stored: &mut impl Read,
     manifest: &Manifest,
     identities: &Identities,
-    into: File,
+    into: Scratch,
     stop: &Stop,
 ) -> Result<Sum, BackupError> {
     let foreign = |how: String| BackupError::Foreign {
@@ -84,7 +109,7 @@ fn decoded(
 fn decompressed(
     compressed: &mut impl Read,
     manifest: &Manifest,
-    into: File,
+    into: Scratch,
     stop: &Stop,
 ) -> Result<Sum, BackupError> {
     let damaged = |error: io::Error| match error.downcast::<DestinationError>() {
@@ -95,7 +120,8 @@ fn decompressed(
         },
     };
     let mut decoder = zstd::Decoder::new(compressed).map_err(damaged)?;
-    let mut content = Tally::new(into);
+    let Scratch { path, file } = into;
+    let mut content = Tally::new(file);
     let mut block = vec![0; 256 * 1024];
     loop {
         if stop.is_requested() {
@@ -112,10 +138,12 @@ fn decompressed(
                 how: format!("more than {} bytes are in it", manifest.content.bytes),
             });
         }
-        content.write_all(&block[..read]).map_err(BackupError::Scratch)?;
+        content
+            .write_all(&block[..read])
+            .map_err(|error| cannot_write(&path, error))?;
     }
     let (file, sum) = content.into_parts();
-    file.sync_all().map_err(BackupError::Scratch)?;
+    file.sync_all().map_err(|error| cannot_write(&path, error))?;
     Ok(sum)
 }
 

@@ -67,7 +67,7 @@ pub async fn seal<R: Read + Send + 'static>(
     recipients: Option<Arc<Recipients>>,
     stop: Stop,
 ) -> Result<(Sealing, R), BackupError> {
-    let mut writer = to.create().await?.into_blocking();
+    let mut writer = to.create_private().await?.into_blocking();
     let work = move || {
         let sealed = write_sealed(&mut source, &mut writer, recipients.as_deref(), &stop);
         match sealed {

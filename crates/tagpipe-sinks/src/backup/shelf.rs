@@ -263,3 +263,85 @@ fn taken_at(manifest: &Manifest) -> Timestamp {
 fn is_of_second(manifest: &Manifest, name: &BackupName) -> bool {
     manifest.started_at.as_second() == name.taken_at().as_second()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::backup::{Engine, Sum};
+
+    /// Puts a complete backup there that was begun at this time.
+    fn put(folder: &Path, started_at: &str, tag: u16) -> String {
+        let started_at: Timestamp = started_at.parse().unwrap();
+        let name = BackupName::new(started_at, tag);
+        let (format, version) = Manifest::layout();
+        let nothing = Sum {
+            bytes: 0,
+            sha256: String::new(),
+        };
+        let manifest = Manifest {
+            format,
+            version,
+            name: name.to_string(),
+            object: name.object(Engine::Sqlite, false),
+            stored: nothing.clone(),
+            content: nothing,
+            compression: "zstd".to_owned(),
+            encryption: None,
+            engine: Engine::Sqlite,
+            engine_version: String::new(),
+            namespace: None,
+            tagpipe: String::new(),
+            migrations: Vec::new(),
+            tables: BTreeMap::new(),
+            started_at,
+            finished_at: started_at,
+        };
+        std::fs::write(folder.join(&manifest.object), "").unwrap();
+        std::fs::write(
+            folder.join(name.manifest()),
+            serde_json::to_vec(&manifest).unwrap(),
+        )
+        .unwrap();
+        manifest.name
+    }
+
+    /// Names tell the second alone, and their tags nothing: here they fall while the times rise, then the other way round.
+    #[tokio::test]
+    async fn of_one_second_the_time_in_the_manifest_decides() {
+        for tags in [
+            [0xffff, 0x8000, 0x0001],
+            [0x0001, 0x8000, 0xffff],
+            [0x8000, 0x0001, 0xffff],
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let times = [
+                "2026-11-30T00:30:00.1Z",
+                "2026-11-30T00:30:00.2Z",
+                "2026-11-30T00:30:00.9Z",
+            ];
+            let mut made = vec![put(home.path(), "2026-11-30T00:29:59.95Z", 0x4000)];
+            made.extend(
+                times
+                    .iter()
+                    .zip(tags)
+                    .map(|(time, tag)| put(home.path(), time, tag)),
+            );
+            let folder = Destination::local(home.path());
+
+            let shelf = Shelf::look(&folder, Timestamp::UNIX_EPOCH).await.unwrap();
+            let listed: Vec<&str> = shelf.complete.iter().map(|one| one.name.as_str()).collect();
+            let newest_first: Vec<&str> = made.iter().rev().map(String::as_str).collect();
+            assert_eq!(listed, newest_first);
+            let (_, newest) = Shelf::find(&folder).await.unwrap();
+            assert_eq!(newest.name, newest_first[0]);
+            // Whoever keeps the last two keeps the last two.
+            let rule: Retention = "last=2".parse().unwrap();
+            let removed = shelf.removal(&rule).backups;
+            let removed: Vec<&str> = removed.iter().map(|one| one.name.as_str()).collect();
+            assert_eq!(removed, newest_first[2..]);
+        }
+    }
+}

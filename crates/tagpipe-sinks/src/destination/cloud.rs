@@ -9,7 +9,8 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::address::{Address, Provider};
-use super::{Destination, DestinationError, profile};
+use super::profile::{self, Keys};
+use super::{Destination, DestinationError};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,20 +26,25 @@ pub(super) fn connect(place: &Destination) -> Result<Arc<dyn ObjectStore>, Desti
     // Somebody else may have chosen already, which is as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = match provider {
-        Provider::S3 => s3(bucket),
+        Provider::S3 => s3(bucket, keys_of_files(place)?),
         Provider::Google => google(bucket),
         Provider::Azure => azure(bucket),
     };
     store.map_err(|error| DestinationError::of_object(place, &error))
 }
 
-fn s3(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+/// Keys of Amazon's files, where the environment has none.
+fn keys_of_files(place: &Destination) -> Result<Option<Keys>, DestinationError> {
+    let given = AmazonS3Builder::from_env().get_config_value(&AmazonS3ConfigKey::AccessKeyId);
+    match given {
+        Some(_) => Ok(None),
+        None => profile::from_files().map_err(|lack| DestinationError::of_profile(place, &lack)),
+    }
+}
+
+fn s3(bucket: &str, keys: Option<Keys>) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::from_env().with_url(bucket).with_retry(retries());
-    if builder
-        .get_config_value(&AmazonS3ConfigKey::AccessKeyId)
-        .is_none()
-        && let Some(found) = profile::from_files()
-    {
+    if let Some(found) = keys {
         builder = builder
             .with_access_key_id(found.access_key_id)
             .with_secret_access_key(found.secret_access_key);

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use super::Destination;
 use super::address::{Address, Provider};
+use super::profile::NoKeys;
 
 /// Something did not work at a destination.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,11 @@ pub enum Trouble {
         /// Which ones to give.
         &'static str,
     ),
+    /// A profile of Amazon's files was named that has no keys; the cause says why.
+    #[error(
+        "the profile that AWS_PROFILE names gives no keys; correct it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
+    NoProfile,
     /// Who we are is known, and may not do this.
     #[error("access is denied; the credentials are wrong, or lack the right to do this")]
     AccessDenied,
@@ -38,6 +44,9 @@ pub enum Trouble {
     /// The folder that it should be in does not exist.
     #[error("there is no such folder; make it with `mkdir -p`")]
     NoFolder,
+    /// A part of its path that should be a folder is none; the cause says which.
+    #[error("something else is where a folder should be; name a folder")]
+    NotAFolder,
     /// It is not there.
     #[error("it is not there")]
     NotThere,
@@ -61,15 +70,20 @@ impl DestinationError {
         use std::io::ErrorKind;
         let trouble = match error.kind() {
             ErrorKind::NotFound => Trouble::NotThere,
-            ErrorKind::NotADirectory => Trouble::NoFolder,
+            ErrorKind::NotADirectory => Trouble::NotAFolder,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Trouble::PermissionDenied,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Trouble::Full,
             _ => Trouble::Other,
         };
+        let cause = match trouble {
+            Trouble::NotAFolder => in_the_way(place),
+            Trouble::Other => Some(error.to_string()),
+            _ => None,
+        };
         DestinationError {
             place: place.to_string(),
             trouble,
-            cause: (trouble == Trouble::Other).then(|| error.to_string()),
+            cause,
         }
     }
 
@@ -108,6 +122,15 @@ impl DestinationError {
         }
     }
 
+    /// About a profile of Amazon's files.
+    pub(super) fn of_profile(place: &Destination, lack: &NoKeys) -> DestinationError {
+        DestinationError {
+            place: place.to_string(),
+            trouble: Trouble::NoProfile,
+            cause: Some(lack.to_string()),
+        }
+    }
+
     /// About an object that ended before its end.
     pub(super) fn cut_short(place: &Destination, read: u64, size: u64) -> DestinationError {
         DestinationError {
@@ -131,6 +154,14 @@ impl From<DestinationError> for std::io::Error {
     fn from(error: DestinationError) -> std::io::Error {
         std::io::Error::other(error)
     }
+}
+
+/// What on the way to a local path is no folder, in words.
+fn in_the_way(place: &Destination) -> Option<String> {
+    let is_in_the_way = |path: &&std::path::Path| path.metadata().is_ok_and(|found| !found.is_dir());
+    let path = place.local_path()?.ancestors().find(is_in_the_way)?;
+    let what = if path.is_file() { "a file" } else { "no folder" };
+    Some(format!("`{}` is {what}", path.display()))
 }
 
 /// Where the services of a cloud's machines hand out credentials: who is sent there has given none. And what is said where half

@@ -9,6 +9,15 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{Destination, DestinationError, Entry};
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Whom the process's umask lets.
+    Anybody,
+    /// Its owner alone.
+    Owner,
+}
+
 /// A file that is being written and has no name yet, so that nothing is left of it if the process ends now.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -21,7 +30,11 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Begins a file that will be at `path`. Its folder is made if it alone is missing.
-    pub(super) async fn begin(place: &Destination, path: &Path) -> Result<Draft, DestinationError> {
+    pub(super) async fn begin(
+        place: &Destination,
+        path: &Path,
+        readers: Readers,
+    ) -> Result<Draft, DestinationError> {
         let path = path.to_owned();
         let begun = blocking(move || {
             if path.is_dir() {
@@ -37,7 +50,7 @@ impl Draft {
                     _ => {}
                 }
             }
-            let (file, named) = new_file(&folder)?;
+            let (file, named) = new_file(&folder, readers)?;
             Ok(Draft {
                 path,
                 folder,
@@ -132,12 +145,15 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// A file in `folder` that has no name, where the file system knows such.
-fn new_file(folder: &Path) -> io::Result<(File, Option<tempfile::TempPath>)> {
+fn new_file(folder: &Path, readers: Readers) -> io::Result<(File, Option<tempfile::TempPath>)> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let mode = match readers {
+            Readers::Anybody => Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH,
+            Readers::Owner => Mode::RUSR | Mode::WUSR,
+        };
         match openat(CWD, folder, flags, mode) {
             Ok(file) => return Ok((File::from(file), None)),
             // What file systems and kernels without them say (open(2)).

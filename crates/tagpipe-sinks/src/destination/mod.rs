@@ -121,10 +121,23 @@ impl Destination {
     /// # Errors
     /// See [`Trouble`].
     pub async fn create(&self) -> Result<Upload, DestinationError> {
+        self.create_for(file::Readers::Anybody).await
+    }
+
+    /// The same for what is nobody else's business: a local file can be read by its owner alone. Who may read an object is for
+    /// its bucket to say.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn create_private(&self) -> Result<Upload, DestinationError> {
+        self.create_for(file::Readers::Owner).await
+    }
+
+    async fn create_for(&self, readers: file::Readers) -> Result<Upload, DestinationError> {
         match &self.address {
             Address::File(path) => Ok(Upload::to_file(
                 self.clone(),
-                file::Draft::begin(self, path).await?,
+                file::Draft::begin(self, path, readers).await?,
             )),
             Address::Object { key, .. } => Ok(Upload::to_object(
                 self.clone(),
@@ -287,6 +300,23 @@ mod tests {
         let told = deep.create().await.unwrap_err();
         assert_eq!(told.trouble, Trouble::NoFolder);
         assert!(told.to_string().contains("mkdir -p"), "{told}");
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let below = Destination::local(file.join("below"));
+        let in_a_file = Destination::local(&file);
+        for told in [
+            below.create().await.unwrap_err(),
+            in_a_file.list().await.unwrap_err(),
+        ] {
+            assert_eq!(told.trouble, Trouble::NotAFolder);
+            let words = told.to_string();
+            assert!(
+                words.contains(&format!("`{}` is a file", file.display())),
+                "{words}"
+            );
+            assert!(!words.contains("mkdir"), "{words}");
+        }
+        std::fs::remove_file(&file).unwrap();
         let folder = Destination::local(home.path());
         let told = folder.create().await.unwrap_err().to_string();
         assert!(told.contains("it is a folder"), "{told}");
@@ -295,6 +325,24 @@ mod tests {
             []
         );
         assert_eq!(names(home.path()), Vec::<String>::new());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_private_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let folder = Destination::local(home.path());
+        let private = folder.join("private").unwrap();
+        let file = home.path().join("private");
+        for _ in 0..2 {
+            private.create_private().await.unwrap().finish().await.unwrap();
+            assert_eq!(
+                std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+            // Also where it takes another one's place.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -11,20 +11,69 @@ pub(super) struct Keys {
     pub(super) region: Option<String>,
 }
 
-/// The keys of the profile that `AWS_PROFILE` names, else of `default`. `None` if there are none: profiles that hand over to
-/// another program or to single sign-on are not followed.
-pub(super) fn from_files() -> Option<Keys> {
-    let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
-    let file = |variable: &str, name: &str| {
-        let path = std::env::var_os(variable)
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".aws").join(name)))?;
-        // A file that is not there has no keys, and one that cannot be read has none for us.
-        std::fs::read_to_string(path).ok()
+/// Why the profile that somebody has named gives no keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoKeys {
+    /// No file has it.
+    #[error("there is no profile `{profile}` in `{}` or `{}`", .credentials.display(), .config.display())]
+    NoProfile {
+        profile: String,
+        credentials: PathBuf,
+        config: PathBuf,
+    },
+    /// It hands over to another program, a role or single sign-on, which are not followed.
+    #[error(
+        "the profile `{0}` has no access key of its own; `aws configure export-credentials --profile {0} --format env` prints what \
+         to set"
+    )]
+    NotItsOwn(String),
+}
+
+/// The keys of the profile that `AWS_PROFILE` names, else of `default`, which need not be there.
+pub(super) fn from_files() -> Result<Option<Keys>, NoKeys> {
+    let named = std::env::var("AWS_PROFILE")
+        .ok()
+        .filter(|name| !name.trim().is_empty());
+    let files = [
+        path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+        path_of("AWS_CONFIG_FILE", "config"),
+    ];
+    // A file that is not there has no keys, and one that cannot be read has none for us.
+    let [credentials, config] = files
+        .each_ref()
+        .map(|file| std::fs::read_to_string(file).unwrap_or_default());
+    let Some(profile) = named else {
+        return Ok(keys("default", &credentials, &config));
     };
-    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials").unwrap_or_default();
-    let config = file("AWS_CONFIG_FILE", "config").unwrap_or_default();
-    keys(&profile, &credentials, &config)
+    match keys(&profile, &credentials, &config) {
+        Some(found) => Ok(Some(found)),
+        None if is_there(&profile, &credentials, &config) => Err(NoKeys::NotItsOwn(profile)),
+        None => {
+            let [credentials, config] = files;
+            Err(NoKeys::NoProfile {
+                profile,
+                credentials,
+                config,
+            })
+        }
+    }
+}
+
+/// The file that the variable names, else the one of this name in Amazon's folder.
+fn path_of(variable: &str, name: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            let home = std::env::var_os("HOME").unwrap_or_default();
+            PathBuf::from(home).join(".aws").join(name)
+        },
+        PathBuf::from,
+    )
+}
+
+/// Whether either file has a section of the profile.
+fn is_there(profile: &str, credentials: &str, config: &str) -> bool {
+    let has = |text: &str, section: &str| text.lines().filter_map(section_of).any(|name| name == section);
+    has(credentials, profile) || has(config, &format!("profile {profile}")) || has(config, profile)
 }
 
 fn keys(profile: &str, credentials: &str, config: &str) -> Option<Keys> {
@@ -46,8 +95,8 @@ fn keys(profile: &str, credentials: &str, config: &str) -> Option<Keys> {
 fn entry(text: &str, section: &str, key: &str) -> Option<String> {
     let mut here = false;
     for line in text.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            here = name.trim() == section;
+        if let Some(name) = section_of(line) {
+            here = name == section;
         } else if here
             && let Some((name, value)) = line.split_once('=')
             && name.trim() == key
@@ -58,9 +107,36 @@ fn entry(text: &str, section: &str, key: &str) -> Option<String> {
     None
 }
 
+/// The name in a line such as `[default]`.
+fn section_of(line: &str) -> Option<&str> {
+    let name = line.trim().strip_prefix('[')?.strip_suffix(']')?;
+    Some(name.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_without_keys_is_told_from_one_that_is_not_there() {
+        let (credentials, config) = (
+            "[own]\naws_access_key_id = A\n",
+            "[profile sso]\nsso_session = work\n",
+        );
+        for (profile, expected) in [("own", true), ("sso", true), ("nope", false), ("profile", false)] {
+            assert_eq!(is_there(profile, credentials, config), expected, "{profile}");
+        }
+        let nope = NoKeys::NoProfile {
+            profile: "nope".to_owned(),
+            credentials: "/h/.aws/credentials".into(),
+            config: "/h/.aws/config".into(),
+        };
+        let told = nope.to_string();
+        assert!(
+            told.contains("`nope`") && told.contains("`/h/.aws/config`"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn the_profile_asked_for_is_the_one_taken() {

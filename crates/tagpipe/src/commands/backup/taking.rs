@@ -159,7 +159,7 @@ impl Begun {
         let told = |error: &dyn std::fmt::Display| Failure::could_not_run(error.to_string());
         let text = serde_json::to_vec_pretty(manifest).map_err(|error| told(&error))?;
         let place = folder.join(&self.name.manifest()).map_err(|error| told(&error))?;
-        let mut upload = place.create().await.map_err(|error| told(&error))?;
+        let mut upload = place.create_private().await.map_err(|error| told(&error))?;
         if let Err(error) = upload.write(text.into()).await {
             upload.abort().await;
             return Err(told(&error));

@@ -1,6 +1,5 @@
 //! Trying a backup: it is fetched, opened, restored into a scratch database, and compared with its manifest.
 
-use std::fs::File;
 use std::path::Path;
 
 use tagpipe_sinks::backup::{Engine, Identities, Manifest, Stop, open_into};
@@ -53,9 +52,7 @@ pub(in crate::commands) async fn open(
             manifest.name
         )));
     }
-    let file = File::create_new(into)
-        .map_err(|error| Failure::could_not_run(format!("cannot write `{}`: {error}", into.display())))?;
-    open_into(folder, manifest, identities, file, stop.clone())
+    open_into(folder, manifest, identities, into, stop.clone())
         .await
         .map_err(Failure::from)
 }
