@@ -1,6 +1,6 @@
 //! Folders for what lies on the disk while a backup or a file of an export is put together.
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,23 @@ impl ScratchFolder {
     /// What the file system says.
     pub fn make_in(folder: &Path) -> io::Result<ScratchFolder> {
         sweep(folder);
+        loop {
+            if let Some(made) = ScratchFolder::make(folder)? {
+                return Ok(made);
+            }
+        }
+    }
+
+    /// `None` if somebody has swept it away before it was locked.
+    fn make(folder: &Path) -> io::Result<Option<ScratchFolder>> {
         let name = format!("{PREFIX}{}-{:08x}", std::process::id(), fastrand::u32(..));
         let folder = folder.join(name);
         // Others have no business with what is in it.
         DirBuilder::new().mode(0o700).create(&folder)?;
         let lock = File::create(folder.join(LOCK))?;
         lock.lock()?;
-        Ok(ScratchFolder { folder, _lock: lock })
+        let is_there = folder.join(LOCK).exists();
+        Ok(is_there.then_some(ScratchFolder { folder, _lock: lock }))
     }
 
     /// The folder itself.
@@ -54,8 +64,8 @@ impl Drop for ScratchFolder {
     }
 }
 
-/// Removes what killed processes have left.
-fn sweep(folder: &Path) {
+/// Removes what killed processes have left in `folder`.
+pub fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
@@ -64,22 +74,23 @@ fn sweep(folder: &Path) {
             .file_name()
             .to_str()
             .is_some_and(|name| name.starts_with(PREFIX));
-        if is_scratch && is_abandoned(&entry.path()) {
-            // Somebody else's, or being removed by somebody else.
-            let _ = std::fs::remove_dir_all(entry.path());
+        if is_scratch {
+            remove_if_abandoned(&entry.path());
         }
     }
 }
 
-/// Whether its process is gone. One that has no lock yet is being made, unless it is old or its process is not there.
-fn is_abandoned(folder: &Path) -> bool {
-    match File::open(folder.join(LOCK)) {
-        Ok(lock) => match lock.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-        },
-        Err(_) => is_of_the_dead(folder) || is_old(folder),
-    }
+/// Removes it if its process is gone. One that has no lock yet is being made, unless it is old or its process is not there.
+fn remove_if_abandoned(folder: &Path) {
+    let lock = match File::open(folder.join(LOCK)) {
+        Ok(lock) if lock.try_lock().is_ok() => Some(lock),
+        Err(_) if is_of_the_dead(folder) || is_old(folder) => None,
+        _ => return,
+    };
+    // Somebody else's, or being removed by somebody else.
+    let _ = std::fs::remove_dir_all(folder);
+    // Only now: who has made it a moment ago and waits for the lock must see that it is gone.
+    drop(lock);
 }
 
 /// Whether the process that its name tells is not there, where that can be known.

@@ -405,14 +405,24 @@ where
 }
 
 fn is_busy(error: &DbErr) -> bool {
+    sqlite_code(error) == Some(5)
+}
+
+/// SQLite's primary code of an error that it has told of.
+pub(crate) fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let code = database_error(error)?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+/// What the database itself said, if it was that.
+pub(crate) fn database_error(error: &DbErr) -> Option<&dyn sea_orm::sqlx::error::DatabaseError> {
     let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
-        return false;
+        return None;
     };
-    let sea_orm::RuntimeErr::SqlxError(cause) = cause else {
-        return false;
-    };
-    let code = cause.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5))
+    match cause {
+        sea_orm::RuntimeErr::SqlxError(cause) => cause.as_database_error(),
+        _ => None,
+    }
 }
 
 pub(crate) fn known_migrations() -> Vec<String> {

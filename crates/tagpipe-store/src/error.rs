@@ -82,6 +82,10 @@ fn in_words(error: &SqlxError) -> String {
         "3D000" => "; create it, or name another one",
         "42501" => "; grant the user the right, or use the owner of the tables",
         "14" => "; is its folder there, and may both be read and written?",
+        "11" | "267" | "523" | "779" => {
+            "; the file is damaged: bring a backup back with `tagpipe restore --force`, which moves it aside, or save what can still be \
+             read with `sqlite3 FILE .recover`"
+        }
         "8" | "1544" => "; make the file and its folder writable",
         _ => "",
     };

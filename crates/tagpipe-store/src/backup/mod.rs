@@ -1,6 +1,7 @@
 //! Safe copies of a database, and back: the part that speaks to databases.
 //!
-//! SQLite is copied by itself (`sqlite.rs`), PostgreSQL by its own programs (`postgres.rs`, `programs.rs`). What becomes of a
+//! SQLite is copied by itself (`sqlite.rs`), PostgreSQL by its own programs (`postgres.rs`, `programs.rs`), and tried in a database of
+//! its own (`scratch_database.rs`). What becomes of a
 //! copy (compression, encryption, where it is kept) is none of this module's business. What must hold:
 //!
 //! - A copy is one moment of the database, and its counts are counted in that moment.
@@ -10,12 +11,14 @@
 mod occupant;
 mod postgres;
 mod programs;
+mod scratch_database;
 mod sqlite;
 
 use std::collections::BTreeMap;
 
 pub use occupant::{Occupant, occupant};
-pub use postgres::{Dump, PostgresSnapshot, ScratchDatabase, restore_postgres, try_restore_postgres};
+pub use postgres::{Dump, PostgresSnapshot, is_empty_postgres, restore_postgres, try_restore_postgres};
+pub use scratch_database::ScratchDatabase;
 pub use sqlite::{copy_sqlite, count_sqlite, inspect_sqlite, replace_sqlite, sign_sqlite, sqlite_version};
 
 use crate::connect::known_migrations;

@@ -1,5 +1,7 @@
 //! What is at the place where a database is to be restored.
 
+use std::path::Path;
+
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 
 use super::{Contents, newer_migration, postgres, sqlite};
@@ -33,6 +35,9 @@ pub async fn occupant(url: &DatabaseUrl) -> Result<Occupant, StoreError> {
     match url {
         DatabaseUrl::Memory => Ok(Occupant::Nothing),
         DatabaseUrl::Sqlite(path) => {
+            if let Some(other) = no_file(path) {
+                return Ok(Occupant::Foreign(other.to_owned()));
+            }
             let is_empty = std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0);
             if !path.exists() || is_empty {
                 return Ok(Occupant::Nothing);
@@ -50,11 +55,29 @@ pub async fn occupant(url: &DatabaseUrl) -> Result<Occupant, StoreError> {
         }
         DatabaseUrl::Postgres(url) => {
             let connection = postgres::connect(url).await?;
-            let namespace = postgres::namespace(&connection).await?;
-            let found = examined(&connection, Dialect::Postgres, &namespace).await;
+            let found = async {
+                match postgres::namespace(&connection).await? {
+                    Some(namespace) => examined(&connection, Dialect::Postgres, &namespace).await,
+                    // The schema that the search path names is still to be made.
+                    None => Ok(Occupant::Nothing),
+                }
+            };
+            let found = found.await;
             sqlite::close(connection).await;
             found
         }
+    }
+}
+
+/// What is at the path, if that is something else than a file: no database was ever there.
+fn no_file(path: &Path) -> Option<&'static str> {
+    let found = std::fs::metadata(path).ok()?;
+    if found.is_file() {
+        None
+    } else if found.is_dir() {
+        Some("it is a folder; a database is a file in one")
+    } else {
+        Some("it is a device or a pipe, not a file")
     }
 }
 

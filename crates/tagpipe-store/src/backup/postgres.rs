@@ -16,8 +16,8 @@ use sea_orm::{
     IsolationLevel, TransactionTrait,
 };
 
-use super::{ACTOR, Contents, OPERATION, RestoreNote, newer_migration, programs, sqlite};
-use crate::connect::{CONNECT_TIMEOUT, MIGRATION_LOCK, applied_migrations, say_why_not};
+use super::{ACTOR, Contents, OPERATION, RestoreNote, newer_migration, programs, scratch_database, sqlite};
+use crate::connect::{CONNECT_TIMEOUT, MIGRATION_LOCK, say_why_not};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::migrations::{down_scripts, relations};
@@ -46,6 +46,7 @@ impl PostgresSnapshot {
     /// [`StoreError::Unavailable`] and [`StoreError::Refused`], as on opening.
     pub async fn take(url: &url::Url) -> Result<PostgresSnapshot, StoreError> {
         let connection = connect(url).await?;
+        scratch_database::sweep(&connection).await;
         let transaction = connection
             .begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly))
             .await?;
@@ -56,7 +57,9 @@ impl PostgresSnapshot {
             )
             .await?;
         let id = text(&transaction, "SELECT pg_export_snapshot() AS said").await?;
-        let namespace = namespace(&transaction).await?;
+        let namespace = namespace(&transaction)
+            .await?
+            .unwrap_or_else(|| "public".to_owned());
         let server = text(
             &transaction,
             "SELECT current_setting('server_version_num') AS said",
@@ -194,12 +197,18 @@ pub async fn restore_postgres(
     note: &RestoreNote,
 ) -> Result<(), StoreError> {
     let connection = connect(url).await?;
-    let target = Target::of(&connection, url, source).await;
+    let target = async {
+        let target = Target::of(&connection, url, source).await?;
+        target.refuse_if_not_found_there(&connection).await?;
+        Ok::<_, StoreError>(target)
+    };
+    let target = target.await;
     sqlite::close(connection).await;
     let target = target?;
     target.refuse_if_in_use()?;
     let mut prelude =
         format!("BEGIN;\nSET LOCAL lock_timeout = '20s';\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});\n");
+    prelude.push_str(&target.schema());
     prelude.push_str(&target.removal());
     let mut end = comparison(&target.namespace, expected);
     end.push_str(&signature(&target.namespace, note));
@@ -207,8 +216,8 @@ pub async fn restore_postgres(
     target.run(dump, prelude, end).await
 }
 
-/// Restores the dump into the database at `url`, which has no tables of tagpipe, compares, and takes it back: nothing is left,
-/// whenever this process ends.
+/// Restores the dump into the database at `url`, which must be empty, compares, and takes it back: nothing is left, whenever this
+/// process ends.
 ///
 /// # Errors
 /// [`StoreError::Refused`] with what is wrong.
@@ -219,129 +228,54 @@ pub async fn try_restore_postgres(
     source: &str,
 ) -> Result<(), StoreError> {
     let connection = connect(url).await?;
-    let target = Target::of(&connection, url, source).await;
+    let target = async {
+        if let Some(object) = first_object(&connection).await? {
+            return Err(StoreError::Refused(format!(
+                "{} is not empty, it has `{object}`; name an empty database to try a backup in",
+                crate::DatabaseUrl::Postgres(url.clone())
+            )));
+        }
+        Target::of(&connection, url, source).await
+    };
+    let target = target.await;
     sqlite::close(connection).await;
     let target = target?;
-    if !target.migrations.is_empty() {
-        return Err(StoreError::Refused(format!(
-            "{} has tables of tagpipe; name an empty database to try a backup in",
-            crate::DatabaseUrl::Postgres(url.clone())
-        )));
-    }
     let mut end = comparison(&target.namespace, expected);
     end.push_str("ROLLBACK;\n");
-    target.run(dump, "BEGIN;\n".to_owned(), end).await
+    let prelude = format!("BEGIN;\n{}", target.schema());
+    target.run(dump, prelude, end).await
 }
 
-/// A database made for one trial.
-#[derive(Debug)]
-pub struct ScratchDatabase {
-    server: url::Url,
-    name: String,
-}
-
-impl ScratchDatabase {
-    /// Makes it on the server of `url`.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] where the user may not.
-    pub async fn create(url: &url::Url) -> Result<ScratchDatabase, StoreError> {
-        let connection = connect(url).await?;
-        sweep(&connection).await;
-        let now = text(
-            &connection,
-            "SELECT CAST(CAST(extract(epoch FROM now()) AS bigint) AS text) AS said",
-        )
-        .await?;
-        let name = format!("{SCRATCH}{now}_{}", uuid::Uuid::new_v4().simple());
-        let made = connection
-            .execute_unprepared(&format!("CREATE DATABASE {name} TEMPLATE template0"))
-            .await;
-        sqlite::close(connection).await;
-        made.map_err(|error| {
-            StoreError::Refused(format!(
-                "cannot make a database to try the backup in: {error}; grant the user CREATEDB, or name an empty database \
-                 with --scratch-url"
-            ))
-        })?;
-        Ok(ScratchDatabase {
-            server: url.clone(),
-            name,
-        })
-    }
-
-    /// Its address.
-    #[must_use]
-    pub fn url(&self) -> url::Url {
-        let mut url = self.server.clone();
-        url.set_path(&self.name);
-        url
-    }
-
-    /// Removes it.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] with its name.
-    pub async fn remove(self) -> Result<(), StoreError> {
-        let connection = connect(&self.server).await?;
-        let removed = connection
-            .execute_unprepared(&format!("DROP DATABASE IF EXISTS {}", self.name))
-            .await;
-        sqlite::close(connection).await;
-        removed.map(drop).map_err(|error| {
-            StoreError::Refused(format!(
-                "cannot remove the database `{}` that the backup was tried in: {error}",
-                self.name
-            ))
-        })
-    }
-}
-
-/// How scratch databases are called; the second they were made in follows.
-const SCRATCH: &str = "tagpipe_verify_";
-
-/// Removes scratch databases that a killed process has left more than a day ago.
-async fn sweep(connection: &DatabaseConnection) {
-    let left = format!(
-        "SELECT CAST(datname AS text) AS name FROM pg_database WHERE datname ~ '^{SCRATCH}[0-9]+_[0-9a-f]+$' \
-         AND CAST(split_part(datname, '_', 3) AS bigint) < extract(epoch FROM now()) - 86400"
-    );
-    let Ok(rows) = connection
-        .query_all_raw(Dialect::Postgres.statement(left, []))
-        .await
-    else {
-        return;
-    };
-    for name in rows
-        .iter()
-        .filter_map(|row| row.try_get::<String>("", "name").ok())
-    {
-        // Another user's, or in use after all.
-        let _ = connection
-            .execute_unprepared(&format!("DROP DATABASE {}", quoted_name(&name)))
-            .await;
-    }
+/// Whether nothing at all is in the database at `url`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] and [`StoreError::Refused`], as on opening.
+pub async fn is_empty_postgres(url: &url::Url) -> Result<bool, StoreError> {
+    let connection = connect(url).await?;
+    let found = first_object(&connection).await;
+    sqlite::close(connection).await;
+    Ok(found?.is_none())
 }
 
 /// A database that something is restored into.
 struct Target {
     url: url::Url,
     server: i32,
+    /// Where the copy's tables go: where they were.
     namespace: String,
+    /// Whether there is such a schema.
+    has_namespace: bool,
     migrations: Vec<String>,
     others: u64,
 }
 
 impl Target {
-    async fn of(connection: &DatabaseConnection, url: &url::Url, source: &str) -> Result<Target, StoreError> {
-        let namespace = namespace(connection).await?;
-        if namespace != source {
-            return Err(StoreError::Refused(format!(
-                "the backup's tables are in the schema `{source}`, and this database's would be in `{namespace}`; set the \
-                 user's search_path to `{source}`"
-            )));
-        }
-        let migrations = applied_migrations(connection).await?;
+    async fn of(
+        connection: &DatabaseConnection,
+        url: &url::Url,
+        namespace: &str,
+    ) -> Result<Target, StoreError> {
+        let migrations = migrations(connection, namespace).await?;
         if let Some(newer) = newer_migration(&migrations) {
             return Err(StoreError::Schema(format!(
                 "the database was written by a newer tagpipe (migration `{newer}`); update tagpipe, or use another database"
@@ -357,10 +291,59 @@ impl Target {
         Ok(Target {
             url: url.clone(),
             server: server.parse().unwrap_or(0),
-            namespace,
+            namespace: namespace.to_owned(),
+            has_namespace: has_namespace(connection, namespace).await?,
             migrations,
             others: others.parse().unwrap_or(0),
         })
+    }
+
+    /// What is restored must be where connections look first: else nobody would find it.
+    async fn refuse_if_not_found_there(&self, connection: &DatabaseConnection) -> Result<(), StoreError> {
+        let source = &self.namespace;
+        let first = if self.has_namespace {
+            namespace(connection).await?
+        } else {
+            self.namespace_when_made(connection).await?
+        };
+        if first.as_ref() == Some(source) {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!(
+            "the backup's tables are in the schema `{source}`, and those of this database would be in `{}`; set the search_path to \
+             `{source}`: for the user (ALTER ROLE … SET search_path), or in the address (?options=-csearch_path%3D{source})",
+            first.as_deref().unwrap_or("public")
+        )))
+    }
+
+    /// Where connections would look first if the schema were there. It is made and taken back at once: what a search path means
+    /// PostgreSQL knows best.
+    async fn namespace_when_made(
+        &self,
+        connection: &DatabaseConnection,
+    ) -> Result<Option<String>, StoreError> {
+        let transaction = connection.begin().await?;
+        transaction
+            .execute_unprepared(&self.schema())
+            .await
+            .map_err(|error| {
+                StoreError::Refused(format!(
+                    "cannot make the schema `{}`, which the backup's tables are in: {error}; make it first, or grant the user \
+                     CREATE on the database",
+                    self.namespace
+                ))
+            })?;
+        let first = namespace(&transaction).await;
+        transaction.rollback().await?;
+        first
+    }
+
+    /// What makes the schema where there is none.
+    fn schema(&self) -> String {
+        if self.has_namespace {
+            return String::new();
+        }
+        format!("CREATE SCHEMA {};\n", quoted_name(&self.namespace))
     }
 
     fn refuse_if_in_use(&self) -> Result<(), StoreError> {
@@ -528,7 +511,7 @@ fn signature(namespace: &str, note: &RestoreNote) -> String {
     )
 }
 
-fn quoted_name(name: &str) -> String {
+pub(super) fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -594,29 +577,65 @@ pub(super) async fn contents<C: ConnectionTrait>(
         };
         tables.insert(name, rows.unsigned_abs());
     }
-    let migrations = if tables.contains_key("seaql_migrations") {
-        let rows = connection
-            .query_all_raw(dialect.statement("SELECT version FROM seaql_migrations ORDER BY version", []))
-            .await?;
-        rows.iter()
-            .map(|row| row.try_get("", "version"))
-            .collect::<Result<_, _>>()?
-    } else {
-        Vec::new()
-    };
+    let migrations = migrations(connection, namespace).await?;
     Ok(Contents { migrations, tables })
 }
 
-/// The schema that tables are made in.
-pub(super) async fn namespace<C: ConnectionTrait>(connection: &C) -> Result<String, StoreError> {
-    text(
-        connection,
-        "SELECT coalesce(CAST(current_schema() AS text), 'public') AS said",
-    )
-    .await
+/// The migrations that tagpipe's tables in the schema `namespace` have had, oldest first.
+async fn migrations<C: ConnectionTrait>(connection: &C, namespace: &str) -> Result<Vec<String>, StoreError> {
+    let dialect = Dialect::Postgres;
+    let table = format!("{}.seaql_migrations", quoted_name(namespace));
+    let sql = "SELECT 1 AS found WHERE to_regclass($1) IS NOT NULL";
+    let there = connection
+        .query_all_raw(dialect.statement(sql, [table.as_str().into()]))
+        .await?;
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT version FROM {table} ORDER BY version");
+    let rows = connection.query_all_raw(dialect.statement(sql, [])).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "version")?)).collect()
 }
 
-async fn text<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<String, StoreError> {
+/// The schema that tables are made in; `None` where the search path names none that is there.
+pub(super) async fn namespace<C: ConnectionTrait>(connection: &C) -> Result<Option<String>, StoreError> {
+    let rows = connection
+        .query_all_raw(Dialect::Postgres.statement("SELECT CAST(current_schema() AS text) AS said", []))
+        .await?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get("", "said")?),
+        None => Ok(None),
+    }
+}
+
+async fn has_namespace<C: ConnectionTrait>(connection: &C, namespace: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS found FROM pg_namespace WHERE nspname = $1";
+    let found = connection
+        .query_all_raw(Dialect::Postgres.statement(sql, [namespace.into()]))
+        .await?;
+    Ok(!found.is_empty())
+}
+
+/// Anything that is in the database and did not come with PostgreSQL or an extension: a table, view, sequence, function or type, with its
+/// schema.
+async fn first_object<C: ConnectionTrait>(connection: &C) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT nspname || '.' || name AS said FROM ( \
+               SELECT CAST('pg_class' AS regclass) AS catalogue, oid AS object, relnamespace AS space, relname AS name FROM pg_class \
+                   WHERE relkind NOT IN ('i', 'I', 't') \
+               UNION ALL SELECT CAST('pg_proc' AS regclass), oid, pronamespace, proname FROM pg_proc \
+               UNION ALL SELECT CAST('pg_type' AS regclass), oid, typnamespace, typname FROM pg_type WHERE typtype IN ('d', 'e') \
+           ) AS found JOIN pg_namespace ON pg_namespace.oid = space \
+           WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_(toast|temp)' \
+           AND NOT EXISTS (SELECT 1 FROM pg_depend \
+               WHERE pg_depend.classid = catalogue AND pg_depend.objid = object AND pg_depend.deptype = 'e') \
+           ORDER BY 1 LIMIT 1";
+    let rows = connection
+        .query_all_raw(Dialect::Postgres.statement(sql, []))
+        .await?;
+    rows.first().map(|row| Ok(row.try_get("", "said")?)).transpose()
+}
+
+pub(super) async fn text<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<String, StoreError> {
     let rows = connection
         .query_all_raw(Dialect::Postgres.statement(sql, []))
         .await?;

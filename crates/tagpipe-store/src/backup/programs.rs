@@ -18,7 +18,7 @@ const REMEDY: &str = "install PostgreSQL's client programs (Debian: `apt-get ins
 /// `server` is the server's number, as `server_version_num` tells it: 150004 for 15.4.
 pub(super) fn program(name: &str, url: &url::Url, server: i32) -> Result<Command, StoreError> {
     check(name, server)?;
-    let mut command = Command::new(name);
+    let mut command = with_clean_environment(name);
     speak_to(&mut command, url)?;
     command
         .arg("--no-password")
@@ -30,22 +30,52 @@ pub(super) fn program(name: &str, url: &url::Url, server: i32) -> Result<Command
 
 /// The program for work without a database.
 pub(super) fn offline(name: &str) -> Command {
-    let mut command = Command::new(name);
+    let mut command = with_clean_environment(name);
     command
+        .env_remove("PGPASSWORD")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }
 
+/// The program with what it needs of our environment, and nothing else: that has the keys of other doors, of clouds, of the service and
+/// of backups.
+fn with_clean_environment(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_needed)));
+    command
+}
+
+/// Whether the programs, or the libraries that they connect with, heed the environment variable.
+fn is_needed(name: &str) -> bool {
+    const NEEDED: [&str; 14] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "TMPDIR",
+        "TZ",
+        "LANG",
+        "LANGUAGE",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "KRB5_CONFIG",
+        "KRB5CCNAME",
+        "KRB5_CLIENT_KTNAME",
+    ];
+    // `PGP_…` are keys of another kind.
+    let is_of_postgres = name.starts_with("PG") && !name.starts_with("PGP_");
+    is_of_postgres || name.starts_with("LC_") || NEEDED.contains(&name)
+}
+
 /// A program that is missing or older than the server would fail with words that nobody understands, or worse, lose
 /// something.
 fn check(name: &str, server: i32) -> Result<(), StoreError> {
-    let said = Command::new(name)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
+    let said = offline(name).arg("--version").stderr(Stdio::null()).output();
     let said = match said {
         Ok(said) if said.status.success() => String::from_utf8_lossy(&said.stdout).into_owned(),
         Ok(said) => {
@@ -115,13 +145,15 @@ fn speak_to(command: &mut Command, url: &url::Url) -> Result<(), StoreError> {
     if let Some(password) = url.password() {
         command.env("PGPASSWORD", decoded(password));
     }
+    if let Some(settings) = options.get_options() {
+        command.env("PGOPTIONS", settings);
+    }
     for (key, value) in url.query_pairs() {
         let variable = match &*key {
             "password" => "PGPASSWORD",
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "PGSSLROOTCERT",
             "sslcert" | "ssl-cert" => "PGSSLCERT",
             "sslkey" | "ssl-key" => "PGSSLKEY",
-            "options" => "PGOPTIONS",
             _ => continue,
         };
         command.env(variable, &*value);
@@ -194,9 +226,32 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_other_doors_stay_where_they_are() {
+        for name in [
+            "PATH",
+            "PGPASSFILE",
+            "PGSSLCRL",
+            "LC_MESSAGES",
+            "TZ",
+            "SSL_CERT_DIR",
+        ] {
+            assert!(is_needed(name), "{name}");
+        }
+        for name in [
+            "PIPELINE_BACKUP_PASSPHRASE",
+            "TAGPIPE_API_TOKEN",
+            "POSTGRES_PASSWORD",
+            "DATABASE_URL",
+            "AWS_SECRET_ACCESS_KEY",
+            "PGP_PASSPHRASE",
+        ] {
+            assert!(!is_needed(name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_password_is_in_the_environment_and_in_no_argument() {
-        let url =
-            "postgres://tag:p%40+%25ss@db.example.com:6432/cards?sslmode=verify-full&sslrootcert=/ca.pem";
+        let url = "postgres://tag:p%40+%25ss@db.example.com:6432/cards?sslmode=verify-full&sslrootcert=/ca.pem&options[search_path]=own";
         let mut command = Command::new("pg_dump");
         speak_to(&mut command, &url.parse().unwrap()).unwrap();
         let variable = |name: &str| {
@@ -213,6 +268,7 @@ mod tests {
             ("PGDATABASE", "cards"),
             ("PGSSLMODE", "verify-full"),
             ("PGSSLROOTCERT", "/ca.pem"),
+            ("PGOPTIONS", "-c search_path=own"),
         ] {
             assert_eq!(variable(name).as_deref(), Some(expected), "{name}");
         }

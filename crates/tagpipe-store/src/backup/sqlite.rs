@@ -13,13 +13,18 @@ use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
 
 use super::{ACTOR, Contents, OPERATION, RestoreNote};
-use crate::connect::{applied_migrations, lasting_connections, name_file};
+use crate::connect::{applied_migrations, database_error, lasting_connections, name_file, sqlite_code};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::migrations::relations;
 
 /// How long a file that somebody else is using is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// SQLite's codes: <https://www.sqlite.org/rescode.html>.
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const CORRUPT: u32 = 11;
+const FULL: u32 = 13;
 
 /// Writes one moment of the database at `from` into the new file `to`.
 ///
@@ -34,8 +39,56 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<(), StoreError> {
     let copied = connection
         .execute_raw(dialect.statement("VACUUM INTO $1", [target.into()]))
         .await;
+    let copied = match copied {
+        Ok(_) => Ok(()),
+        Err(error) => Err(why_not_copied(&connection, from, to, error).await),
+    };
     close(connection).await;
-    copied.map(drop).map_err(|error| name_file(from, error))
+    copied
+}
+
+/// Why a copy was not made. What SQLite says of damage depends on where it meets it; "database or disk is full" is among it.
+async fn why_not_copied(connection: &DatabaseConnection, from: &Path, to: &Path, error: DbErr) -> StoreError {
+    let code = sqlite_code(&error);
+    if code.is_none_or(|code| [BUSY, LOCKED].contains(&code)) {
+        return name_file(from, error);
+    }
+    match texts(connection, "PRAGMA quick_check(1)").await {
+        Ok(words) if words != ["ok"] => damaged(from, &complaints(&words)),
+        Err(found) => damaged(from, &in_own_words(&found)),
+        Ok(_) if code == Some(CORRUPT) => damaged(from, &in_own_words(&error)),
+        Ok(_) if code == Some(FULL) => StoreError::Refused(format!(
+            "there is no room for a copy of `{}` in `{}`; make room there",
+            from.display(),
+            to.parent().unwrap_or(to).display()
+        )),
+        Ok(_) => StoreError::Refused(format!(
+            "cannot copy `{}` to `{}`: {}",
+            from.display(),
+            to.display(),
+            in_own_words(&error)
+        )),
+    }
+}
+
+/// What a check has found, in one line and without its headings.
+fn complaints(words: &[String]) -> String {
+    let lines = words.iter().flat_map(|text| text.lines());
+    let found: Vec<&str> = lines.filter(|line| !line.starts_with("***")).collect();
+    found.join("; ")
+}
+
+/// What SQLite said, and nothing that we make of it.
+fn in_own_words(error: &DbErr) -> String {
+    database_error(error).map_or_else(|| error.to_string(), |said| said.message().to_owned())
+}
+
+fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::Refused(format!(
+        "`{path}` is damaged ({what}) and cannot be backed up; bring an older backup back with `tagpipe restore --force`, which moves \
+         it aside, or save what can still be read with `sqlite3 {path} .recover`",
+        path = path.display()
+    ))
 }
 
 /// What is in the file at `path`, which nobody writes to, without looking whether it is sound: a copy by [`copy_sqlite`] is as
@@ -66,7 +119,7 @@ async fn inspect(connection: &DatabaseConnection, path: &Path) -> Result<Content
     let said = texts(connection, "PRAGMA integrity_check(5)").await;
     let said = said.map_err(|error| name_file(path, error))?;
     if said != ["ok"] {
-        return Err(damaged(&said.join("; ")));
+        return Err(damaged(&complaints(&said)));
     }
     let orphans = texts(
         connection,

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tagpipe_sinks::backup::{Manifest, Recipients, Removal, Shelf, Stop};
 use tagpipe_sinks::destination::Destination;
+use tagpipe_sinks::scratch::sweep;
 use tagpipe_store::audit::{AuditEntry, AuditKind, AuditLevel, AuditOrigin};
 use tagpipe_store::{DatabaseUrl, Store};
 
@@ -25,6 +26,7 @@ use crate::settings::{
 };
 
 pub(super) use scratch::scratch_beside;
+use verifying::Proving;
 
 /// Who does it, in the audit trail.
 const ACTOR: &str = "tagpipe backup";
@@ -66,8 +68,10 @@ async fn take(global: &GlobalArguments, arguments: &BackupArguments) -> Result<E
     let order = Order {
         settings,
         recipients: recipients.map(Arc::new),
-        trial: arguments.verify.then(|| scratch_url.or_else(|| server_of(&url))),
+        trial: arguments.verify.then(|| scratch_url.or_else(|| beside(&url))),
     };
+    // A killed trial's. What is beside the database is removed when the copy is made.
+    sweep(&std::env::temp_dir());
     let work = make(&url, &folder, order, &stop);
     let Some(made) = until_signal(work, &stop).await? else {
         return Ok(stopped());
@@ -92,8 +96,8 @@ struct Made {
 struct Order {
     settings: BackupSettings,
     recipients: Option<Arc<Recipients>>,
-    /// Whether it is tried afterwards, and on which server.
-    trial: Option<Option<url::Url>>,
+    /// Whether it is tried afterwards, and where.
+    trial: Option<Option<Proving>>,
 }
 
 async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop) -> Result<Made, Failure> {
@@ -104,8 +108,8 @@ async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop
     } = order;
     let is_verified = trial.is_some();
     let manifest = taking::take(url, folder, recipients, stop).await?;
-    if let Some(server) = trial {
-        verifying::verify(folder, &manifest, settings.identities, server, stop)
+    if let Some(proving) = trial {
+        verifying::verify(folder, &manifest, settings.identities, proving, stop)
             .await
             .map_err(|failure| Failure {
                 message: format!(
@@ -227,15 +231,15 @@ async fn verify(
     let mut given = global.given();
     given.extend(texts.given(from, "--from"));
     let (merged, settings) = load(global, &given)?;
-    let scratch_url = match scratch(scratch_url)? {
-        Some(url) => Some(url),
-        None => server_of(&database_url(&merged)?),
+    let proving = match scratch(scratch_url)? {
+        Some(named) => Some(named),
+        None => beside(&database_url(&merged)?),
     };
     let place = place(&settings)?;
     let stop = Stop::default();
     let work = async {
         let (folder, manifest) = Shelf::find(&place).await.map_err(Failure::from)?;
-        verifying::verify(&folder, &manifest, settings.identities, scratch_url, &stop).await?;
+        verifying::verify(&folder, &manifest, settings.identities, proving, &stop).await?;
         Ok((folder, manifest))
     };
     let Some((folder, manifest)) = until_signal(work, &stop).await? else {
@@ -316,20 +320,19 @@ pub(super) fn stopped() -> Exit {
     }
 }
 
-fn scratch(url: Option<&str>) -> Result<Option<url::Url>, Failure> {
+fn scratch(url: Option<&str>) -> Result<Option<Proving>, Failure> {
     match url.map(str::parse::<DatabaseUrl>) {
         None => Ok(None),
-        Some(Ok(DatabaseUrl::Postgres(url))) => Ok(Some(url)),
+        Some(Ok(DatabaseUrl::Postgres(url))) => Ok(Some(Proving::In(url))),
         Some(_) => Err(Failure::usage(
-            "--scratch-url takes postgres://user:password@host/name, a database without tables of tagpipe; backups of SQLite \
-             need none",
+            "--scratch-url takes postgres://user:password@host/name, an empty database; backups of SQLite need none",
         )),
     }
 }
 
-fn server_of(url: &DatabaseUrl) -> Option<url::Url> {
+fn beside(url: &DatabaseUrl) -> Option<Proving> {
     match url {
-        DatabaseUrl::Postgres(url) => Some(url.clone()),
+        DatabaseUrl::Postgres(url) => Some(Proving::Beside(url.clone())),
         _ => None,
     }
 }

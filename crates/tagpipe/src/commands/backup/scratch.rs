@@ -1,5 +1,6 @@
 //! Where a backup lies while it is made or opened.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use tagpipe_sinks::scratch::ScratchFolder;
@@ -18,9 +19,15 @@ pub(in crate::commands) fn scratch_beside(url: &DatabaseUrl) -> Result<ScratchFo
         _ => std::env::temp_dir(),
     };
     ScratchFolder::make_in(&folder).map_err(|error| {
-        Failure::could_not_run(format!(
-            "cannot make a folder in `{}`: {error}; make it, or correct its rights",
-            folder.display()
-        ))
+        Failure::could_not_run(match error.kind() {
+            ErrorKind::NotADirectory => format!(
+                "`{}` is a file, and a folder should be there; name another place for the database",
+                folder.display()
+            ),
+            _ => format!(
+                "cannot make a folder in `{}`: {error}; make it, or correct its rights",
+                folder.display()
+            ),
+        })
     })
 }

@@ -4,21 +4,30 @@ use std::path::Path;
 
 use tagpipe_sinks::backup::{Engine, Identities, Manifest, Stop, open_into};
 use tagpipe_sinks::destination::Destination;
-use tagpipe_store::DatabaseUrl;
 use tagpipe_store::backup::{
-    Contents, Occupant, ScratchDatabase, differences, inspect_sqlite, newer_migration, occupant,
+    Contents, ScratchDatabase, differences, inspect_sqlite, is_empty_postgres, newer_migration,
     try_restore_postgres,
 };
+use tagpipe_store::{DatabaseUrl, StoreError};
 
 use super::scratch_beside;
 use crate::exit::Failure;
 
-/// Tries it. PostgreSQL needs `server`: an empty database, or one beside which a scratch database is made.
+/// Where a backup of PostgreSQL is tried.
+#[derive(Debug, Clone)]
+pub(super) enum Proving {
+    /// In this database, which was named for it and must be empty.
+    In(url::Url),
+    /// On this database's server: in a database made for it, or in this one if it is empty.
+    Beside(url::Url),
+}
+
+/// Tries it. A backup of PostgreSQL needs to know where.
 pub(super) async fn verify(
     folder: &Destination,
     manifest: &Manifest,
     identities: Identities,
-    server: Option<url::Url>,
+    proving: Option<Proving>,
     stop: &Stop,
 ) -> Result<(), Failure> {
     let scratch = scratch_beside(&DatabaseUrl::Memory)?;
@@ -27,13 +36,13 @@ pub(super) async fn verify(
     match manifest.engine {
         Engine::Sqlite => check_sqlite(manifest, &opened).await,
         Engine::Postgresql => {
-            let server = server.ok_or_else(|| {
+            let proving = proving.ok_or_else(|| {
                 Failure::usage(
                     "a backup of PostgreSQL is tried in a PostgreSQL; name a server with --database-url, or an empty \
                      database with --scratch-url",
                 )
             })?;
-            check_postgres(manifest, &opened, server).await
+            check_postgres(manifest, &opened, proving).await
         }
     }
 }
@@ -76,16 +85,19 @@ pub(in crate::commands) async fn check_sqlite(manifest: &Manifest, opened: &Path
     )))
 }
 
-async fn check_postgres(manifest: &Manifest, opened: &Path, server: url::Url) -> Result<(), Failure> {
-    let told = |error: tagpipe_store::StoreError| {
-        Failure::could_not_run(format!("the backup `{}`: {error}", manifest.name))
-    };
+async fn check_postgres(manifest: &Manifest, opened: &Path, proving: Proving) -> Result<(), Failure> {
+    let told = |error: StoreError| Failure::could_not_run(format!("the backup `{}`: {error}", manifest.name));
     let expected = contents(manifest);
     let namespace = manifest.namespace.as_deref().unwrap_or("public");
-    let there = occupant(&DatabaseUrl::Postgres(server.clone()))
-        .await
-        .map_err(told)?;
-    if there == Occupant::Nothing {
+    let server = match proving {
+        Proving::In(empty) => {
+            return try_restore_postgres(&empty, opened, &expected, namespace)
+                .await
+                .map_err(told);
+        }
+        Proving::Beside(server) => server,
+    };
+    if is_empty_postgres(&server).await.map_err(told)? {
         return try_restore_postgres(&server, opened, &expected, namespace)
             .await
             .map_err(told);

@@ -133,6 +133,87 @@ async fn a_killed_restore_leaves_a_postgres_whole() {
     rig.assert_equals_truth().await;
 }
 
+/// What a killed trial leaves is removed by the next backup, and not before its process is gone, whichever database of the server
+/// the next one is of.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_of_a_trial_lasts_as_long_as_its_process() {
+    let rig = rig_with_data(Engine::Postgres).await;
+    let DatabaseUrl::Postgres(url) = rig.database_url() else {
+        unreachable!("asked for PostgreSQL")
+    };
+    done(&rig, &["backup", "--to", "safe"]).await;
+    psql(&url, "CREATE DATABASE other");
+    let mut other = url.clone();
+    other.set_path("other");
+    let restored = rig
+        .tagpipe(&["restore", "--from", "safe", "--database-url", other.as_str()])
+        .await;
+    assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+
+    // A `psql` that stands still until its tagpipe is gone, and is connected to nothing.
+    let started = rig.folder().join("started");
+    let script = format!(
+        "if [ \"$1\" = --version ]; then exec REAL --version; fi\ntouch '{}'\nwhile kill -0 $PPID; do sleep 0.02; done",
+        started.display()
+    );
+    let path = path_with(&rig, "psql", &script);
+    let mut command = rig.command(&[
+        "backup",
+        "verify",
+        "--from",
+        "safe",
+        "--database-url",
+        url.as_str(),
+    ]);
+    command.env("PATH", &path);
+    let trial = Running::start(command);
+    crate::harness::wait_until("the trial to begin", || started.exists()).await;
+    let scratch = || {
+        psql(
+            &url,
+            "SELECT count(*) FROM pg_database WHERE datname LIKE 'tagpipe_verify%'",
+        )
+    };
+    for of in [url.as_str(), other.as_str()] {
+        let made = rig
+            .tagpipe(&["backup", "--to", "second", "--verify", "--database-url", of])
+            .await;
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        assert_eq!(scratch(), "1", "it is in use");
+    }
+
+    trial.kill().await;
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tagpipe backup'";
+    crate::harness::wait_until("its sessions to end", || psql(&url, busy) == "0").await;
+    assert_eq!(scratch(), "1", "nobody has come by yet");
+    let made = rig
+        .tagpipe(&["backup", "--to", "second", "--database-url", other.as_str()])
+        .await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert_eq!(scratch(), "0");
+}
+
+/// The same of files: a trial's are among the temporary ones, where a backup of SQLite writes none of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_killed_trial_are_removed_by_the_next_backup() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    let temporary = rig.folder().with_file_name("tmp");
+    let left = temporary.join(".tagpipe-scratch-1-dead");
+    let held = temporary.join(".tagpipe-scratch-1-held");
+    for folder in [&left, &held] {
+        std::fs::create_dir(folder).expect("a folder");
+        std::fs::write(folder.join("opened"), "half a database").expect("a file");
+    }
+    std::fs::write(left.join("lock"), "").expect("a file");
+    let lock = std::fs::File::create(held.join("lock")).expect("a file");
+    lock.lock().expect("its lock");
+    done(&rig, &["backup", "--to", "safe"]).await;
+    assert_eq!(names(&temporary), [".tagpipe-scratch-1-held"]);
+    drop(lock);
+    done(&rig, &["backup", "--to", "safe"]).await;
+    assert_eq!(names(&temporary), Vec::<String>::new());
+}
+
 /// Who is asked to stop cleans up.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_leaves_nothing() {

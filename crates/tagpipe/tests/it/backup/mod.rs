@@ -152,6 +152,22 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A folder of the rig with a program that does what `script` says, `REAL` being the program of this name itself; the search path
+/// that finds it first.
+fn path_with(rig: &Rig, program: &str, script: &str) -> String {
+    let tools = rig.folder().join("tools");
+    std::fs::create_dir_all(&tools).expect("a folder");
+    let real = printed("sh", &["-c", &format!("command -v {program}")], &[]);
+    let file = tools.join(program);
+    std::fs::write(
+        &file,
+        format!("#!/bin/sh\n{}\n", script.replace("REAL", real.trim())),
+    )
+    .expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its rights");
+    format!("{}:{}", tools.display(), std::env::var("PATH").expect("a path"))
+}
+
 /// Nothing is left of what lay on the disk meanwhile.
 fn assert_no_clutter(rig: &Rig) {
     let left: Vec<PathBuf> = rig

@@ -314,31 +314,236 @@ async fn missing_and_old_programs_are_told() {
     assert_eq!(names(&rig.folder().join("safe")), Vec::<String>::new());
 }
 
-/// The password stands in no command line, where everybody could read it.
+/// The password stands in no command line, where everybody could read it; and PostgreSQL's programs get no key of another door.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_is_in_no_command_line() {
+async fn programs_get_what_they_need_and_no_more() {
     let mut rig = rig_with_data(Engine::Postgres).await;
-    let tools = rig.folder().join("tools");
-    fs::create_dir(&tools).expect("a folder");
-    let spy = tools.join("pg_dump");
-    let real = printed("sh", &["-c", "command -v pg_dump"], &[]);
-    fs::write(
-        &spy,
-        format!(
-            "#!/bin/sh\necho \"$@\" >> '{}/arguments'\nexec {} \"$@\"\n",
-            tools.display(),
-            real.trim()
-        ),
-    )
-    .expect("a file");
-    fs::set_permissions(&spy, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("its rights");
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").expect("a path"));
-    rig.set_variable("PATH", &path);
-    done(&rig, &["backup", "--to", "safe"]).await;
-    let arguments = fs::read_to_string(tools.join("arguments")).expect("it was called");
-    assert!(arguments.contains("--format=custom"), "{arguments}");
-    assert!(
-        !arguments.contains("only-for-tests") && !arguments.contains("postgres://"),
-        "{arguments}"
+    let seen = rig.folder().join("seen");
+    let script = format!(
+        "{{ echo \"$0 $@\"; env; }} >> '{}'\nexec REAL \"$@\"",
+        seen.display()
     );
+    let mut path = String::new();
+    for program in ["pg_dump", "pg_restore", "psql"] {
+        path = path_with(&rig, program, &script);
+    }
+    for (name, text) in [
+        ("PATH", path.as_str()),
+        ("PIPELINE_BACKUP_PASSPHRASE", "hunter2 of backups"),
+        ("TAGPIPE_API_TOKEN", "hunter2-of-the-service"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2 of a cloud"),
+        ("PIPELINE_NOTIFY_NTFY_TOKEN", "hunter2 of messages"),
+        ("TZ", "Europe/Berlin"),
+        ("LC_MESSAGES", "C"),
+        ("PGSSLCRL", "/nowhere.crl"),
+    ] {
+        rig.set_variable(name, text);
+    }
+    done(&rig, &["backup", "--to", "safe", "--verify"]).await;
+    done(&rig, &["restore", "--from", "safe", "--force"]).await;
+    let seen = fs::read_to_string(seen).expect("they were called");
+    for needed in [
+        "pg_dump --no-password --format=custom",
+        "psql ",
+        "pg_restore --list",
+        "TZ=Europe/Berlin",
+        "LC_MESSAGES=C",
+        "PGSSLCRL=/nowhere.crl",
+        "PGPASSWORD=only-for-tests",
+        "HOME=",
+    ] {
+        assert!(seen.contains(needed), "{needed} in {seen}");
+    }
+    assert!(!seen.contains("hunter2"), "{seen}");
+    let words: Vec<&str> = seen.lines().filter(|line| line.starts_with('/')).collect();
+    assert!(
+        words
+            .iter()
+            .all(|line| !line.contains("only-for-tests") && !line.contains("postgres://")),
+        "{words:?}"
+    );
+}
+
+/// A trial is made in an empty database or in none: what others have in theirs is not for trying.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_does_not_touch_what_others_have() {
+    let rig = rig_with_data(Engine::Postgres).await;
+    let DatabaseUrl::Postgres(url) = rig.database_url() else {
+        unreachable!("asked for PostgreSQL")
+    };
+    done(&rig, &["backup", "--to", "safe"]).await;
+    for (name, content) in [
+        ("empty", None),
+        ("tables", Some("CREATE TABLE notes (text text)")),
+        (
+            "schemas",
+            Some("CREATE SCHEMA theirs CREATE VIEW one AS SELECT 1 AS one"),
+        ),
+        (
+            "functions",
+            Some("CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+        ),
+        ("types", Some("CREATE TYPE mood AS ENUM ('good')")),
+    ] {
+        psql(&url, &format!("CREATE DATABASE {name}"));
+        let mut scratch = url.clone();
+        scratch.set_path(name);
+        if let Some(content) = content {
+            psql(&scratch, content);
+        }
+        let verify = [
+            "backup",
+            "verify",
+            "--from",
+            "safe",
+            "--scratch-url",
+            scratch.as_str(),
+        ];
+        match content {
+            None => drop(done(&rig, &verify).await),
+            Some(_) => drop(refused(&rig, &verify, &["is not empty", "empty database"]).await),
+        }
+        let ours = psql(
+            &scratch,
+            "SELECT count(*) FROM pg_class WHERE relname = 'grade_rows'",
+        );
+        assert_eq!(ours, "0", "{name}");
+    }
+    let own = address(&rig);
+    refused(
+        &rig,
+        &["backup", "--to", "safe", "--verify", "--scratch-url", &own],
+        &["is stored", "is not empty"],
+    )
+    .await;
+    rig.assert_equals_truth().await;
+}
+
+/// A folder, a device: no database was ever there, so there is none to replace.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_not_moved_aside() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    done(&rig, &["backup", "--to", "safe"]).await;
+    fs::create_dir(rig.folder().join("folder.db")).expect("a folder");
+    rig.write("folder.db/dear", "mine");
+    let before = names(&rig.folder());
+    for (url, words) in [
+        ("sqlite:folder.db", "it is a folder"),
+        ("sqlite:/dev/null", "it is a device"),
+    ] {
+        for force in [&[][..], &["--force"]] {
+            let restore = ["restore", "--from", "safe", "--database-url", url];
+            let ended = rig.tagpipe(&[&restore[..], force].concat()).await;
+            let told = ended.failure(1);
+            assert!(told.contains(words) && told.contains("--database-url"), "{told}");
+        }
+    }
+    assert_eq!(names(&rig.folder()), before);
+    rig.write("file", "");
+    let ended = rig
+        .tagpipe(&[
+            "restore",
+            "--from",
+            "safe",
+            "--database-url",
+            "sqlite:file/tagpipe.db",
+        ])
+        .await;
+    let told = ended.failure(1);
+    assert!(told.contains("`file` is a file"), "{told}");
+}
+
+/// Encryption that was meant is never left out without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_passphrase_is_no_wish_for_plain_backups() {
+    let mut rig = rig_with_data(Engine::Sqlite).await;
+    rig.set_variable("PIPELINE_BACKUP_PASSPHRASE", "");
+    refused(
+        &rig,
+        &["backup", "--to", "safe"],
+        &["PIPELINE_BACKUP_PASSPHRASE", "would not be encrypted", "unset it"],
+    )
+    .await;
+    assert_eq!(names(&rig.folder().join("safe")), Vec::<String>::new());
+}
+
+/// A damaged database is called that, whatever SQLite says of it: of a page number beyond all bounds, that the disk is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_database_is_not_called_a_full_disk() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    add_bulk(&rig, 1);
+    let database = rig.folder().join("tagpipe.db");
+    sqlite(&database, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let page_size: usize = sqlite(&database, "PRAGMA page_size").parse().expect("a number");
+    let whole = fs::read(&database).expect("a file");
+    // Pages that a long value goes on in begin with the number of the next one.
+    let mut led_astray = whole.clone();
+    let link = (1..whole.len() / page_size)
+        .map(|page| page * page_size)
+        .find(|at| whole[*at..*at + 4] == u32::try_from(at / page_size + 2).expect("a number").to_be_bytes())
+        .expect("a page that leads to the one after it");
+    led_astray[link..link + 4].fill(0xff);
+    let mut all = vec![led_astray];
+    let mut chance = fastrand::Rng::with_seed(20_261_130);
+    for _ in 0..6 {
+        let mut scribbled = whole.clone();
+        for _ in 0..400 {
+            scribbled[chance.usize(page_size..whole.len())] = chance.u8(..);
+        }
+        all.push(scribbled);
+    }
+    let copy = rig.folder().join("copy.db");
+    for (number, damaged) in all.iter().enumerate() {
+        fs::write(&database, damaged).expect("a file");
+        let said = Command::new("sqlite3")
+            .args([&database, Path::new(&format!("VACUUM INTO '{}'", copy.display()))])
+            .output()
+            .expect("this test needs `sqlite3`");
+        let said_full = String::from_utf8_lossy(&said.stderr).contains("disk is full");
+        assert!(said_full || number > 0, "{said:?}");
+        if said.status.success() {
+            fs::remove_file(&copy).expect("a file");
+            continue;
+        }
+        let words = refused(
+            &rig,
+            &["backup", "--to", "safe"],
+            &["`tagpipe.db`", "is damaged", "tagpipe restore"],
+        )
+        .await;
+        assert!(!words.contains("full"), "{number}: {words}");
+        assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+        // Not there if SQLite has removed it.
+        let _ = fs::remove_file(&copy);
+    }
+    assert_eq!(names(&rig.folder().join("safe")), Vec::<String>::new());
+    assert_no_clutter(&rig);
+}
+
+/// Each says what, where, and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_places_are_told_with_what_is_wrong_with_them() {
+    let mut rig = rig_with_data(Engine::Sqlite).await;
+    rig.write("file.txt", "mine");
+    for to in ["file.txt", "file.txt/below", "/dev/full"] {
+        let (place, _) = to.split_once("/below").unwrap_or((to, ""));
+        for command in [&["backup", "--to", to], &["restore", "--from", to]] {
+            let told = refused(&rig, command, &["name a folder", &format!("`{place}`")]).await;
+            assert!(!told.contains("mkdir"), "{told}");
+        }
+    }
+    assert_eq!(
+        fs::read_to_string(rig.folder().join("file.txt")).expect("a file"),
+        "mine"
+    );
+    refused(&rig, &["backup", "--to", "no/such"], &["mkdir -p"]).await;
+
+    rig.set_variable("AWS_PROFILE", "nope");
+    let told = refused(
+        &rig,
+        &["backup", "--to", "s3://bucket/x"],
+        &["`nope`", ".aws/credentials", "AWS_PROFILE"],
+    )
+    .await;
+    assert!(!told.contains("no credentials"), "{told}");
 }

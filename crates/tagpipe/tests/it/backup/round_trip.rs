@@ -21,8 +21,12 @@ async fn what_comes_back_is_what_was_there(engine: Engine) {
     let migrations = manifest["migrations"].as_array().expect("a list");
     assert_eq!(migrations.last().expect("some"), &last);
 
-    // The files, by other programs.
+    // The files, by other programs. Nobody else has any business with them.
     let object = rig.folder().join("safe").join(text(&manifest["object"]));
+    let told = object.with_file_name(format!("{}.json", text(&manifest["name"])));
+    for file in [&object, &told] {
+        assert_eq!(printed("stat", &["-c", "%a", path(file)], &[]).trim(), "600");
+    }
     assert_eq!(sha256(&object), text(&manifest["stored"]["sha256"]));
     let opened = rig.folder().join("opened");
     printed("zstd", &["-dq", path(&object), "-o", path(&opened)], &[]);
@@ -102,6 +106,74 @@ async fn sqlite_comes_back_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_comes_back_as_it_was() {
     what_comes_back_is_what_was_there(Engine::Postgres).await;
+}
+
+/// tagpipe's tables may be in a schema of their own: they are tried, and brought back, where they were, be the schema there or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_schema_of_ones_own_comes_back() {
+    let rig = Rig::on(Engine::Postgres, small()).await;
+    let DatabaseUrl::Postgres(server) = rig.database_url() else {
+        unreachable!("asked for PostgreSQL")
+    };
+    psql(&server, "CREATE SCHEMA \"My Cards\"");
+    psql(&server, "CREATE DATABASE other");
+    psql(&server, "CREATE DATABASE elsewhere");
+    let in_schema = |database: &str| {
+        let mut url = server.clone();
+        url.set_path(database);
+        // As libpq reads it, too: search_path="My\ Cards".
+        url.set_query(Some("options=-csearch_path%3D%22My%5C%20Cards%22"));
+        url
+    };
+    let (here, other) = (in_schema("postgres"), in_schema("other"));
+    rig.run(&["--database-url", here.as_str()]).await.summary(0);
+    let on = async |url: &url::Url, arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--json", "--database-url", url.as_str()]);
+        rig.tagpipe(&all).await
+    };
+    for _ in 0..2 {
+        let made = on(&here, &["backup", "--to", "safe", "--verify", "--keep", "last=1"]).await;
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+    }
+    assert_eq!(names(&rig.folder().join("safe")).len(), 2, "the rule was applied");
+    let scratch = "SELECT count(*) FROM pg_database WHERE datname LIKE 'tagpipe_verify%'";
+    assert_eq!(psql(&server, scratch), "0");
+
+    let refused = on(&elsewhere(&server), &["restore", "--from", "safe"]).await;
+    let words = refused.failure(1);
+    assert!(
+        words.contains("`My Cards`") && words.contains("search_path"),
+        "{words}"
+    );
+    assert_eq!(
+        psql(
+            &elsewhere(&server),
+            "SELECT count(*) FROM pg_namespace WHERE nspname = 'My Cards'"
+        ),
+        "0",
+        "nothing is changed"
+    );
+
+    for (url, force) in [(&other, &[][..]), (&here, &["--force"][..])] {
+        let restored = on(url, &[&["restore", "--from", "safe"], force].concat()).await;
+        assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+        let checked = on(url, &["check"]).await;
+        assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    }
+    let rows = "SELECT count(*), sum(id) FROM \"My Cards\".grade_rows";
+    assert_eq!(psql(&other, rows), psql(&server, rows));
+    let in_public = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    for url in [&other, &here] {
+        assert_eq!(psql(url, in_public), "0");
+    }
+}
+
+/// A database of the server that nothing leads to a schema of its own.
+fn elsewhere(server: &url::Url) -> url::Url {
+    let mut url = server.clone();
+    url.set_path("elsewhere");
+    url
 }
 
 /// A backup in the middle of a run at full speed is one moment of it: brought back, the run goes on from there to the truth.
