@@ -10,7 +10,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::address::{Address, Provider};
 use super::profile::{self, Keys};
-use super::{Destination, DestinationError};
+use super::{Destination, DestinationError, connection_string};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,16 +73,15 @@ fn google(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
 
 fn azure(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::from_env();
-    // What Azure's own command line calls them.
-    for (variable, key) in [
-        ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
-        ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey),
-    ] {
-        if builder.get_config_value(&key).is_none()
-            && let Ok(text) = std::env::var(variable)
-        {
+    for (key, text) in settings_of_azures_own_programs()? {
+        // A switch that nobody set is `false`.
+        if builder.get_config_value(&key).is_none_or(|set| set == "false") {
             builder = builder.with_config(key, text);
         }
+    }
+    if let Some(endpoint) = builder.get_config_value(&AzureConfigKey::Endpoint) {
+        // Azure's portal shows it with a slash at its end, behind which the library would put another one.
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
     }
     let builder = builder
         .with_url(bucket)
@@ -91,6 +90,27 @@ fn azure(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
             std::env::var("AZURE_ALLOW_HTTP").is_ok_and(|text| is_yes(&text)),
         ));
     Ok(Arc::new(builder.build()?))
+}
+
+/// What Azure's own command line reads and the library does not.
+fn settings_of_azures_own_programs() -> object_store::Result<Vec<(AzureConfigKey, String)>> {
+    let mut settings = Vec::new();
+    for (variable, key) in [
+        ("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName),
+        ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey),
+    ] {
+        if let Ok(text) = std::env::var(variable) {
+            settings.push((key, text));
+        }
+    }
+    if let Ok(text) = std::env::var("AZURE_STORAGE_CONNECTION_STRING") {
+        let said = connection_string::settings(&text).map_err(|error| object_store::Error::Generic {
+            store: "Azure",
+            source: Box::new(error),
+        })?;
+        settings.extend(said);
+    }
+    Ok(settings)
 }
 
 /// How requests are made. A whole answer may take any time, as a large object does; silence may not.
@@ -102,15 +122,17 @@ fn options(allow_http: bool) -> ClientOptions {
         .with_read_timeout(SILENCE_MAX)
 }
 
-/// A cut connection and a busy provider are met again within a minute or so.
+/// A cut connection and a busy provider are met again for some ten seconds, a minute at most: each pause is drawn at random
+/// between the first one and `base` times the last, so that a smaller base hardly grows. Credentials that are nowhere are
+/// looked for as long, which is why it is not more.
 fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(15),
-            base: 2.0,
+            base: 3.0,
         },
-        max_retries: 6,
+        max_retries: 7,
         retry_timeout: Duration::from_secs(180),
     }
 }

@@ -33,14 +33,17 @@ pub enum Trouble {
     )]
     NoProfile,
     /// Who we are is known, and may not do this.
-    #[error("access is denied; the credentials are wrong, or lack the right to do this")]
+    #[error("access is denied; the credentials are wrong, have expired, or lack the right to do this")]
     AccessDenied,
     /// The file system says so.
     #[error("permission is denied; give this user the right to read and write there")]
     PermissionDenied,
     /// The bucket or container does not exist.
-    #[error("there is no such bucket; make it, or correct its name or region")]
+    #[error("there is no such bucket or container; make it, or correct its name or region")]
     NoBucket,
+    /// The bucket is kept in another region than the one that was asked.
+    #[error("the bucket is in another region; set AWS_REGION to that one")]
+    WrongRegion,
     /// The folder that it should be in does not exist.
     #[error("there is no such folder; make it with `mkdir -p`")]
     NoFolder,
@@ -54,8 +57,14 @@ pub enum Trouble {
     #[error("no room is left there")]
     Full,
     /// An endpoint of `http://`.
-    #[error("the endpoint is not encrypted; set AWS_ALLOW_HTTP=true if that is meant")]
-    NotEncrypted,
+    #[error("the endpoint is not encrypted; set {0}=true if that is meant")]
+    NotEncrypted(
+        /// The variable of its provider.
+        &'static str,
+    ),
+    /// The provider wants less to do, or fails, and still did after retries.
+    #[error("the provider is too busy or fails, also after retries; try again later")]
+    Busy,
     /// The provider was not reached or broke off, and still did after retries.
     #[error("it was not reached, also after retries; is the network up, and the endpoint right?")]
     Unreachable,
@@ -101,18 +110,25 @@ impl DestinationError {
         let said = chain(error);
         let trouble = match error {
             _ if lacks_credentials(&said) => Trouble::NoCredentials(credentials_of(place)),
-            object_store::Error::NotFound { .. } if lacks_bucket(&said) => Trouble::NoBucket,
+            _ if is_elsewhere(&said) => Trouble::WrongRegion,
+            _ if lacks_bucket(&said) => Trouble::NoBucket,
             object_store::Error::NotFound { .. } => Trouble::NotThere,
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Trouble::AccessDenied
             }
-            _ if said.contains("URL scheme is not allowed") => Trouble::NotEncrypted,
+            _ if is_denied(&said) => Trouble::AccessDenied,
+            _ if said.contains("URL scheme is not allowed") => Trouble::NotEncrypted(permission_of(place)),
             _ if was_not_reached(error) => Trouble::Unreachable,
+            _ if is_busy(&said) => Trouble::Busy,
             _ => Trouble::Other,
         };
         let cause = matches!(
             trouble,
-            Trouble::AccessDenied | Trouble::Unreachable | Trouble::Other
+            Trouble::AccessDenied
+                | Trouble::WrongRegion
+                | Trouble::Busy
+                | Trouble::Unreachable
+                | Trouble::Other
         )
         .then(|| in_one_line(&said));
         DestinationError {
@@ -190,7 +206,31 @@ fn lacks_bucket(said: &str) -> bool {
     .any(|word| said.contains(word))
 }
 
-/// Whether the last try ended without an answer, or with one that says "not now".
+/// What S3 answers whoever asks in another region than the bucket's: a redirect to nowhere, or that it expects another one.
+fn is_elsewhere(said: &str) -> bool {
+    said.contains("redirect without LOCATION")
+        || (said.contains("AuthorizationHeaderMalformed") && said.contains("region"))
+}
+
+/// Whether it was refused. Listing and removing have no errors of their own for this; removing many has one for each.
+fn is_denied(said: &str) -> bool {
+    matches!(status(said), Some(401 | 403))
+        || ["(code: AccessDenied)", "(code: 403)", "ExpiredToken"]
+            .iter()
+            .any(|sign| said.contains(sign))
+}
+
+fn is_busy(said: &str) -> bool {
+    matches!(status(said), Some(429 | 500 | 502 | 503 | 504)) || said.contains("SlowDown")
+}
+
+/// The status of an answer that was no success. The library tells it in words alone.
+fn status(said: &str) -> Option<u16> {
+    let (_, rest) = said.split_once("non-2xx status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+/// Whether the last try ended without an answer.
 fn was_not_reached(error: &object_store::Error) -> bool {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = source {
@@ -223,6 +263,21 @@ fn credentials_of(place: &Destination) -> &'static str {
         _ => {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE for a profile of ~/.aws/credentials"
         }
+    }
+}
+
+/// The variable that allows what is not encrypted.
+fn permission_of(place: &Destination) -> &'static str {
+    match &place.address {
+        Address::Object {
+            provider: Provider::Google,
+            ..
+        } => "GOOGLE_ALLOW_HTTP",
+        Address::Object {
+            provider: Provider::Azure,
+            ..
+        } => "AZURE_ALLOW_HTTP",
+        _ => "AWS_ALLOW_HTTP",
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod address;
 mod cloud;
+mod connection_string;
 mod download;
 mod error;
 mod file;

@@ -62,7 +62,7 @@ impl Sending {
     }
 
     /// Makes it seen.
-    pub(super) async fn finish(mut self, place: &Destination) -> Result<(), DestinationError> {
+    pub(super) async fn finish(&mut self, place: &Destination) -> Result<(), DestinationError> {
         let done = self.complete(place).await;
         if done.is_err() {
             self.abort().await;
@@ -71,7 +71,7 @@ impl Sending {
     }
 
     /// Takes everything back that was sent.
-    pub(super) async fn abort(mut self) {
+    pub(super) async fn abort(&mut self) {
         self.under_way.shutdown().await;
         if let Some(mut upload) = self.upload.take() {
             // Nobody sees the parts of an upload that is never completed; where they cannot be removed now, the bucket's

@@ -58,17 +58,26 @@ impl Upload {
     /// # Errors
     /// See [`super::Trouble`]; then nothing is seen.
     pub async fn finish(mut self) -> Result<u64, DestinationError> {
-        match self.way.take() {
-            Some(Way::File(draft)) => draft.finish(&self.place).await?,
-            Some(Way::Object(sending)) => sending.finish(&self.place).await?,
-            None => {}
+        self.complete().await
+    }
+
+    /// The same for who may be stopped in the middle of it: then [`Upload::abort`] still takes back what was sent.
+    ///
+    /// # Errors
+    /// See [`super::Trouble`]; then nothing is seen.
+    pub async fn complete(&mut self) -> Result<u64, DestinationError> {
+        if let Some(Way::Object(sending)) = &mut self.way {
+            sending.finish(&self.place).await?;
+        } else if let Some(Way::File(draft)) = self.way.take() {
+            draft.finish(&self.place).await?;
         }
+        self.way = None;
         Ok(self.written)
     }
 
     /// Takes back what was sent, and waits until that is done.
     pub async fn abort(mut self) {
-        if let Some(Way::Object(sending)) = self.way.take() {
+        if let Some(Way::Object(mut sending)) = self.way.take() {
             sending.abort().await;
         }
     }
@@ -90,10 +99,10 @@ impl Upload {
 impl Drop for Upload {
     /// Takes back what was sent, as far as there is still time for it.
     fn drop(&mut self) {
-        if let Some(Way::Object(sending)) = self.way.take()
+        if let Some(Way::Object(mut sending)) = self.way.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(sending.abort());
+            runtime.spawn(async move { sending.abort().await });
         }
     }
 }
@@ -113,10 +122,15 @@ impl BlockingUpload {
     /// The upload, to be finished, with everything in it.
     ///
     /// # Errors
-    /// As [`Upload::write`].
+    /// As [`Upload::write`]. Then what was sent is taken back.
     pub fn into_upload(mut self) -> Result<Upload, DestinationError> {
-        self.pass_on()?;
-        Ok(self.upload)
+        match self.pass_on() {
+            Ok(()) => Ok(self.upload),
+            Err(error) => {
+                self.runtime.block_on(self.upload.abort());
+                Err(error)
+            }
+        }
     }
 
     /// Takes back what was sent, and waits until that is done.

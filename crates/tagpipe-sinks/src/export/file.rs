@@ -125,15 +125,19 @@ impl ExportFile {
     ///
     /// # Errors
     /// What stopped the writing; then nothing is seen.
-    pub async fn finish(mut self) -> Result<Written, ExportError> {
+    pub async fn finish(&mut self) -> Result<Written, ExportError> {
         if self.whole.is_none() {
             self.complete().await?;
         }
-        let Ended { written, upload } = self.whole.take().ok_or(ExportError::Stopped)?;
-        if let Some(upload) = upload {
-            upload.finish().await?;
+        // It stays here until it is seen, so that it can be given up while its last part is on its way.
+        if let Some(Ended {
+            upload: Some(upload), ..
+        }) = &mut self.whole
+        {
+            upload.complete().await?;
         }
-        Ok(written)
+        let whole = self.whole.take().ok_or(ExportError::Stopped)?;
+        Ok(whole.written)
     }
 
     /// Gives the file up, and waits until what was sent is taken back.
@@ -144,10 +148,11 @@ impl ExportFile {
             whole,
         } = self;
         drop(sender);
-        if let Some(thread) = thread {
-            // It ends because it was given up, or for a reason that was told before.
-            let _ = thread.await;
-        }
+        let whole = match thread {
+            // It ends because it was given up, or for a reason that was told before; or it had come to its end just now.
+            Some(thread) => thread.await.ok().and_then(Result::ok),
+            None => whole,
+        };
         if let Some(upload) = whole.and_then(|whole| whole.upload) {
             upload.abort().await;
         }

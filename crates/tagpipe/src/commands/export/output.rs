@@ -251,7 +251,7 @@ impl<'a> Output<'a> {
     }
 
     async fn close_file(&mut self) -> Result<(), Trouble> {
-        // It stays here until it is whole, so that it can be given up in the middle of that.
+        // It stays here until it is seen, so that it can be given up in the middle of that.
         match &mut self.open {
             Some(open) => open.file.complete().await?,
             None => return Ok(()),
@@ -259,8 +259,9 @@ impl<'a> Output<'a> {
         if self.files.is_empty() {
             self.remove_former_schema().await?;
         }
-        if let Some(OpenFile { file, schema, .. }) = self.open.take() {
-            let written = file.finish().await?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let written = open.file.finish().await?;
+        if let Some(OpenFile { schema, .. }) = self.open.take() {
             self.files.push(FileSchema {
                 bytes: written.bytes,
                 sha256: written.sha256,
