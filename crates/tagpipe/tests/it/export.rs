@@ -81,7 +81,7 @@ fn database(rig: &Rig) -> PathBuf {
 }
 
 /// Every file below a folder with its bytes, by its path from there.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(at) = open.pop() {

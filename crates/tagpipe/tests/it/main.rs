@@ -5,6 +5,7 @@ mod bad_days;
 mod browser;
 mod budget;
 mod chaos;
+mod cloud;
 mod crawl;
 mod dashboard;
 mod data_questions;

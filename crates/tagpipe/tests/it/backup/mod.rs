@@ -29,14 +29,14 @@ fn small() -> DemoConfig {
 }
 
 /// A rig whose database has read its site.
-async fn rig_with_data(engine: Engine) -> Rig {
+pub(crate) async fn rig_with_data(engine: Engine) -> Rig {
     let rig = Rig::on(engine, small()).await;
     rig.run(&[]).await.summary(0);
     rig
 }
 
 /// The address of the rig's database, as a command takes it.
-fn address(rig: &Rig) -> String {
+pub(crate) fn address(rig: &Rig) -> String {
     match rig.database_url() {
         DatabaseUrl::Postgres(url) => url.to_string(),
         _ => "sqlite:tagpipe.db".to_owned(),
@@ -44,14 +44,14 @@ fn address(rig: &Rig) -> String {
 }
 
 /// Runs a command on the rig's database and returns what it printed.
-async fn done(rig: &Rig, arguments: &[&str]) -> Value {
+pub(crate) async fn done(rig: &Rig, arguments: &[&str]) -> Value {
     let ended = on_database(rig, arguments).await;
     assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
     serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {}", ended.stdout))
 }
 
 /// Runs a command on the rig's database.
-async fn on_database(rig: &Rig, arguments: &[&str]) -> Ended {
+pub(crate) async fn on_database(rig: &Rig, arguments: &[&str]) -> Ended {
     let address = address(rig);
     let mut all = arguments.to_vec();
     all.extend(["--json", "--database-url", &address]);
@@ -69,7 +69,7 @@ async fn refused(rig: &Rig, arguments: &[&str], words: &[&str]) -> String {
 }
 
 /// What a program prints.
-fn printed(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> String {
+pub(crate) fn printed(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .envs(variables.iter().map(|(name, text)| (name, text)))
@@ -85,7 +85,7 @@ fn printed(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> S
 }
 
 /// One line of `sqlite3`'s answer.
-fn sqlite(file: &Path, sql: &str) -> String {
+pub(crate) fn sqlite(file: &Path, sql: &str) -> String {
     printed("sqlite3", &[file.to_str().expect("a path"), sql], &[])
         .trim_end()
         .to_owned()
@@ -169,7 +169,7 @@ fn path_with(rig: &Rig, program: &str, script: &str) -> String {
 }
 
 /// Nothing is left of what lay on the disk meanwhile.
-fn assert_no_clutter(rig: &Rig) {
+pub(crate) fn assert_no_clutter(rig: &Rig) {
     let left: Vec<PathBuf> = rig
         .files()
         .into_keys()
