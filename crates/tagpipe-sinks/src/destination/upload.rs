@@ -1,9 +1,11 @@
 //! Writing to a destination.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::file::Draft;
 use super::object::Sending;
@@ -92,6 +94,7 @@ impl Upload {
             upload: self,
             filling: Vec::with_capacity(BLOCK),
             runtime: Handle::current(),
+            surrender: Surrender::default(),
         }
     }
 }
@@ -116,9 +119,32 @@ pub struct BlockingUpload {
     upload: Upload,
     filling: Vec<u8>,
     runtime: Handle,
+    surrender: Surrender,
+}
+
+/// Has a [`BlockingUpload`] fail instead of waiting any longer. Clones are of one.
+#[derive(Debug, Clone, Default)]
+pub struct Surrender(Arc<watch::Sender<bool>>);
+
+impl Surrender {
+    /// Asks for it.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn asked(&self) {
+        // The sender is this one's own, so that there is always one.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
 }
 
 impl BlockingUpload {
+    /// What another thread has it surrender by, where the line hangs and nobody wants to wait.
+    #[must_use]
+    pub fn surrender(&self) -> Surrender {
+        self.surrender.clone()
+    }
+
     /// The upload, to be finished, with everything in it.
     ///
     /// # Errors
@@ -143,7 +169,13 @@ impl BlockingUpload {
             return Ok(());
         }
         let bytes = Bytes::from(std::mem::replace(&mut self.filling, Vec::with_capacity(BLOCK)));
-        self.runtime.block_on(self.upload.write(bytes))
+        let place = self.upload.place.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                written = self.upload.write(bytes) => written,
+                () = self.surrender.asked() => Err(DestinationError::other(&place, "it was given up")),
+            }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::compression::Compressed;
 use super::tally::Tally;
 use super::{ExportError, FileFormat, Scratch};
-use crate::destination::{Destination, Upload};
+use crate::destination::{Destination, Surrender, Upload};
 
 /// Batches that wait to be written: with those in hand on both sides, all that is in memory.
 const WAITING: usize = 2;
@@ -23,6 +23,8 @@ pub struct ExportFile {
     thread: Option<JoinHandle<Result<Ended, ExportError>>>,
     /// What came of it, until it is seen.
     whole: Option<Ended>,
+    /// For a line that hangs when the file is given up.
+    surrender: Surrender,
 }
 
 /// What a finished file is.
@@ -54,9 +56,9 @@ impl ExportFile {
     /// # Errors
     /// [`ExportError::Destination`].
     pub async fn begin(format: FileFormat, place: &Destination) -> Result<ExportFile, ExportError> {
-        let upload = place.create().await?;
-        Ok(ExportFile::start(move |messages| {
-            let mut out = upload.into_blocking();
+        let mut out = place.create().await?.into_blocking();
+        let surrender = out.surrender();
+        Ok(ExportFile::start(surrender, move |messages| {
             match write(format, &mut out, messages) {
                 Ok(written) => Ok(Ended {
                     written,
@@ -73,7 +75,7 @@ impl ExportFile {
     /// Begins to write to standard output.
     #[must_use]
     pub fn to_standard_output(format: FileFormat) -> ExportFile {
-        ExportFile::start(move |messages| {
+        ExportFile::start(Surrender::default(), move |messages| {
             let mut out = std::io::stdout();
             let written = write(format, &mut out, messages)?;
             out.flush()?;
@@ -85,6 +87,7 @@ impl ExportFile {
     }
 
     fn start(
+        surrender: Surrender,
         write: impl FnOnce(mpsc::Receiver<Message>) -> Result<Ended, ExportError> + Send + 'static,
     ) -> ExportFile {
         let (sender, messages) = mpsc::channel(WAITING);
@@ -92,6 +95,7 @@ impl ExportFile {
             sender,
             thread: Some(tokio::task::spawn_blocking(move || write(messages))),
             whole: None,
+            surrender,
         }
     }
 
@@ -146,8 +150,10 @@ impl ExportFile {
             sender,
             thread,
             whole,
+            surrender,
         } = self;
         drop(sender);
+        surrender.ask();
         let whole = match thread {
             // It ends because it was given up, or for a reason that was told before; or it had come to its end just now.
             Some(thread) => thread.await.ok().and_then(Result::ok),
