@@ -44,7 +44,7 @@ pub enum Trouble {
     /// The bucket is kept in another region than the one that was asked.
     #[error("the bucket is in another region; set AWS_REGION to that one")]
     WrongRegion,
-    /// The folder that it should be in does not exist.
+    /// A folder that it should be in does not exist; the cause says which.
     #[error("there is no such folder; make it with `mkdir -p`")]
     NoFolder,
     /// A part of its path that should be a folder is none; the cause says which.
@@ -101,6 +101,7 @@ impl DestinationError {
         let mut told = DestinationError::of_file(place, error);
         if told.trouble == Trouble::NotThere {
             told.trouble = Trouble::NoFolder;
+            told.cause = missing(place);
         }
         told
     }
@@ -170,6 +171,15 @@ impl From<DestinationError> for std::io::Error {
     fn from(error: DestinationError) -> std::io::Error {
         std::io::Error::other(error)
     }
+}
+
+/// The first folder on the way there that does not exist.
+fn missing(place: &Destination) -> Option<String> {
+    let folder = place.local_path()?.parent()?;
+    let on_the_way: Vec<_> = folder.ancestors().collect();
+    let mut from_the_top = on_the_way.into_iter().rev();
+    let first = from_the_top.find(|folder| !folder.as_os_str().is_empty() && !folder.exists())?;
+    Some(format!("`{}` is missing", first.display()))
 }
 
 /// What on the way to a local path is no folder, in words.

@@ -300,7 +300,9 @@ mod tests {
         let deep = Destination::local(home.path().join("no/such/folder/file"));
         let told = deep.create().await.unwrap_err();
         assert_eq!(told.trouble, Trouble::NoFolder);
-        assert!(told.to_string().contains("mkdir -p"), "{told}");
+        let missing = home.path().join("no");
+        let words = format!("make it with `mkdir -p` (`{}` is missing)", missing.display());
+        assert!(told.to_string().ends_with(&words), "{told}");
         let file = home.path().join("file");
         std::fs::write(&file, "").unwrap();
         let below = Destination::local(file.join("below"));
