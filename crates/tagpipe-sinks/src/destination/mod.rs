@@ -38,7 +38,7 @@ use address::Address;
 pub use address::{InvalidDestination, InvalidName};
 pub use download::{BlockingDownload, Download};
 pub use error::{DestinationError, Trouble};
-pub use upload::{BlockingUpload, Surrender, Upload};
+pub use upload::{BlockingUpload, Upload};
 
 /// The address of a file or an object, or of the folder that they are in. Cheap to clone.
 ///

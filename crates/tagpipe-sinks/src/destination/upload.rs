@@ -1,11 +1,10 @@
 //! Writing to a destination.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::file::Draft;
 use super::object::Sending;
@@ -94,7 +93,7 @@ impl Upload {
             upload: self,
             filling: Vec::with_capacity(BLOCK),
             runtime: Handle::current(),
-            surrender: Surrender::default(),
+            cancellation: CancellationToken::new(),
         }
     }
 }
@@ -119,30 +118,14 @@ pub struct BlockingUpload {
     upload: Upload,
     filling: Vec<u8>,
     runtime: Handle,
-    surrender: Surrender,
-}
-
-/// Has a [`BlockingUpload`] fail instead of waiting any longer. Clones are of one.
-#[derive(Debug, Clone, Default)]
-pub struct Surrender(Arc<watch::Sender<bool>>);
-
-impl Surrender {
-    /// Asks for it.
-    pub fn ask(&self) {
-        self.0.send_replace(true);
-    }
-
-    async fn asked(&self) {
-        // The sender is this one's own, so that there is always one.
-        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
-    }
+    cancellation: CancellationToken,
 }
 
 impl BlockingUpload {
-    /// What another thread has it surrender by, where the line hangs and nobody wants to wait.
+    /// Once it is cancelled, writing fails instead of waiting any longer: for a line that hangs when nobody wants to wait.
     #[must_use]
-    pub fn surrender(&self) -> Surrender {
-        self.surrender.clone()
+    pub fn cancellation(&self) -> CancellationToken {
+        self.cancellation.clone()
     }
 
     /// The upload, to be finished, with everything in it.
@@ -173,7 +156,7 @@ impl BlockingUpload {
         self.runtime.block_on(async {
             tokio::select! {
                 written = self.upload.write(bytes) => written,
-                () = self.surrender.asked() => Err(DestinationError::other(&place, "it was given up")),
+                () = self.cancellation.cancelled() => Err(DestinationError::other(&place, "it was given up")),
             }
         })
     }

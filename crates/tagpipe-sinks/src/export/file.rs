@@ -6,11 +6,12 @@ use tagpipe_core::tabular::{Row, Table};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::compression::Compressed;
 use super::tally::Tally;
 use super::{ExportError, FileFormat, Scratch};
-use crate::destination::{Destination, Surrender, Upload};
+use crate::destination::{Destination, Upload};
 
 /// Batches that wait to be written: with those in hand on both sides, all that is in memory.
 const WAITING: usize = 2;
@@ -24,7 +25,7 @@ pub struct ExportFile {
     /// What came of it, until it is seen.
     whole: Option<Ended>,
     /// For a line that hangs when the file is given up.
-    surrender: Surrender,
+    cancellation: CancellationToken,
 }
 
 /// What a finished file is.
@@ -57,8 +58,8 @@ impl ExportFile {
     /// [`ExportError::Destination`].
     pub async fn begin(format: FileFormat, place: &Destination) -> Result<ExportFile, ExportError> {
         let mut out = place.create().await?.into_blocking();
-        let surrender = out.surrender();
-        Ok(ExportFile::start(surrender, move |messages| {
+        let cancellation = out.cancellation();
+        Ok(ExportFile::start(cancellation, move |messages| {
             match write(format, &mut out, messages) {
                 Ok(written) => Ok(Ended {
                     written,
@@ -75,7 +76,7 @@ impl ExportFile {
     /// Begins to write to standard output.
     #[must_use]
     pub fn to_standard_output(format: FileFormat) -> ExportFile {
-        ExportFile::start(Surrender::default(), move |messages| {
+        ExportFile::start(CancellationToken::new(), move |messages| {
             let mut out = std::io::stdout();
             let written = write(format, &mut out, messages)?;
             out.flush()?;
@@ -87,7 +88,7 @@ impl ExportFile {
     }
 
     fn start(
-        surrender: Surrender,
+        cancellation: CancellationToken,
         write: impl FnOnce(mpsc::Receiver<Message>) -> Result<Ended, ExportError> + Send + 'static,
     ) -> ExportFile {
         let (sender, messages) = mpsc::channel(WAITING);
@@ -95,7 +96,7 @@ impl ExportFile {
             sender,
             thread: Some(tokio::task::spawn_blocking(move || write(messages))),
             whole: None,
-            surrender,
+            cancellation,
         }
     }
 
@@ -150,10 +151,10 @@ impl ExportFile {
             sender,
             thread,
             whole,
-            surrender,
+            cancellation,
         } = self;
         drop(sender);
-        surrender.ask();
+        cancellation.cancel();
         let whole = match thread {
             // It ends because it was given up, or for a reason that was told before; or it had come to its end just now.
             Some(thread) => thread.await.ok().and_then(Result::ok),
