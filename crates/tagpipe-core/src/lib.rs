@@ -16,4 +16,5 @@ pub mod policy;
 pub mod profile;
 pub mod staleness;
 pub mod tabular;
+pub mod text;
 pub mod watch;

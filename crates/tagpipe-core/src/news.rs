@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::{cut, cut_lines, lines, one_line};
+
 /// What a piece of news is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,7 +162,7 @@ const TEXT_MAX: usize = 4000;
 const VALUE_MAX: usize = 300;
 
 impl News {
-    /// News without text, facts, run or key. What is longer than anybody would read is cut.
+    /// News without text, facts, run or key. What is longer than anybody would read is cut, and nothing in it turns a text round.
     #[must_use]
     pub fn new(kind: NewsKind, level: NewsLevel, title: &str) -> News {
         News {
@@ -174,10 +176,10 @@ impl News {
         }
     }
 
-    /// The same, with a text.
+    /// The same, with a text of lines. Of one that is too long, the first lines are told, and how many more there are.
     #[must_use]
     pub fn with_text(mut self, text: &str) -> News {
-        self.text = cut(text.trim_end(), TEXT_MAX);
+        self.text = cut_lines(&lines(text), TEXT_MAX, |_| 1);
         self
     }
 
@@ -204,21 +206,6 @@ impl News {
         self.unique_key = Some(cut(key, VALUE_MAX));
         self
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// `text`, at most `most` characters of it; what is cut off shows as an ellipsis.
-#[must_use]
-pub fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 #[cfg(test)]
@@ -250,9 +237,13 @@ mod tests {
             .with_fact("Why", &long);
         assert!(!news.title.contains(['\r', '\n']));
         assert_eq!(news.title.chars().count(), TITLE_MAX);
-        assert_eq!(news.text.chars().count(), TEXT_MAX);
+        assert!(news.text.chars().count() <= TEXT_MAX);
+        assert!(news.text.ends_with(" more"), "{}", news.text);
         assert_eq!(news.facts[0].value.chars().count(), VALUE_MAX);
-        assert_eq!(cut("abc", 3), "abc");
-        assert_eq!(cut("abcd", 3), "ab…");
+        let turned = "a\u{202e}b";
+        let news = News::new(NewsKind::RunFailed, NewsLevel::Error, turned)
+            .with_text(turned)
+            .with_fact("Why", turned);
+        assert_eq!([&news.title, &news.text, &news.facts[0].value], ["ab"; 3]);
     }
 }

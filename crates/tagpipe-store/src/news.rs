@@ -101,7 +101,7 @@ pub struct Delivery {
     pub message_id: Option<String>,
     /// How often that was sent, or tried to be.
     pub attempts: u64,
-    /// Why it has not arrived.
+    /// Why it has not arrived; of what was sent, at whom it has not and why.
     pub last_error: String,
     /// When it is tried next, in UTC, if it is.
     pub not_before: Option<String>,

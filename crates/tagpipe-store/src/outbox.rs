@@ -51,6 +51,8 @@ pub struct OpenMessage {
     pub is_due: bool,
     /// Whether any of its news is critical.
     pub is_critical: bool,
+    /// The recipients that have it already, as the channel names them.
+    pub reached: Vec<String>,
 }
 
 /// What a message is about.
@@ -67,12 +69,19 @@ pub struct PackedNews {
 pub enum MessageEnd {
     /// It arrived.
     Sent,
+    /// It arrived at some recipients; the others will never get it.
+    SentInPart {
+        /// Who has not got it and why, in words.
+        why: String,
+    },
     /// It is tried again.
     Retry {
         /// Pause from now.
         after: Duration,
         /// Why, in words.
         why: String,
+        /// The recipients that have it, from this attempt and from those before.
+        reached: Vec<String>,
     },
     /// It is given up.
     Failed {
@@ -310,21 +319,26 @@ impl Store {
     pub async fn open_messages(&self, channel: &str) -> Result<Vec<OpenMessage>, StoreError> {
         let dialect = self.dialect;
         let sql = format!(
-            "SELECT id, attempts, not_before <= {now} AS is_due, \
+            "SELECT id, attempts, not_before <= {now} AS is_due, {reached} AS reached, \
                  EXISTS (SELECT 1 FROM news_deliveries AS d JOIN news ON news.id = d.news_id \
                          WHERE d.message_id = news_messages.id AND news.level = 'critical') AS is_critical \
              FROM news_messages WHERE channel = $1 AND state = 'open' ORDER BY created_at, id LIMIT {ROWS_MAX}",
-            now = dialect.now()
+            now = dialect.now(),
+            reached = dialect.as_text("reached"),
         );
         let rows = self.rows(dialect.statement(sql, [dialect.text(channel)])).await?;
         rows.iter()
             .map(|row| {
+                let reached: String = row.try_get("", "reached")?;
                 let attempts: i64 = row.try_get("", "attempts")?;
                 Ok(OpenMessage {
                     id: row.try_get("", "id")?,
                     attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
                     is_due: row.try_get("", "is_due")?,
                     is_critical: row.try_get("", "is_critical")?,
+                    reached: serde_json::from_str(&reached).map_err(|error| {
+                        StoreError::Bug(format!("news_messages.reached is damaged: {error}"))
+                    })?,
                 })
             })
             .collect()
@@ -384,7 +398,7 @@ impl Store {
     }
 
     /// Writes what became of an attempt to send a message, whoever has the right to send it by now: what has arrived has arrived.
-    /// One that is given up is entered in the audit trail.
+    /// One that is given up, for all or for some, is entered in the audit trail.
     ///
     /// # Errors
     /// See [`StoreError::class`].
@@ -397,33 +411,50 @@ impl Store {
         let dialect = self.dialect;
         let (state, after, why) = match end {
             MessageEnd::Sent => ("sent", Duration::ZERO, ""),
-            MessageEnd::Retry { after, why } => ("open", *after, why.as_str()),
+            MessageEnd::SentInPart { why } => ("sent", Duration::ZERO, why.as_str()),
+            MessageEnd::Retry { after, why, .. } => ("open", *after, why.as_str()),
             MessageEnd::Failed { why } => ("failed", Duration::ZERO, why.as_str()),
         };
+        let reached = match end {
+            MessageEnd::Retry { reached, .. } if !reached.is_empty() => Some(dialect.json(reached)),
+            _ => None,
+        };
         let sql = format!(
-            "UPDATE news_messages SET state = $2, not_before = {next}, last_error = $4, ended_at = {ended} \
+            "UPDATE news_messages SET state = $2, not_before = {next}, last_error = $4, ended_at = {ended}{reached} \
              WHERE id = $1 AND state = 'open'",
             next = dialect.now_plus("$3"),
             ended = if state == "open" { "NULL" } else { dialect.now() },
+            reached = match &reached {
+                Some(_) => format!(", reached = {}", dialect.json_parameter("$5")),
+                None => String::new(),
+            },
         );
-        let values: [Value; 4] = [
+        let mut values: Vec<Value> = vec![
             message.into(),
             state.into(),
             microseconds(after).into(),
             dialect.text(why),
         ];
+        values.extend(reached);
         let transaction = self.begin().await?;
         let ended = transaction
             .execute_raw(dialect.statement(sql, values))
             .await?
             .rows_affected();
-        if let (MessageEnd::Failed { why }, 1..) = (end, ended) {
+        let trouble = match end {
+            MessageEnd::Failed { why } => Some(format!("a message to {channel} was given up: {why}")),
+            MessageEnd::SentInPart { why } => {
+                Some(format!("a message to {channel} did not reach everybody: {why}"))
+            }
+            MessageEnd::Sent | MessageEnd::Retry { .. } => None,
+        };
+        if let (Some(trouble), 1..) = (trouble, ended) {
             let entry = AuditEntry {
                 level: AuditLevel::Error,
                 kind: AuditKind::Error,
                 page_key: None,
                 operation: "notify".into(),
-                message: format!("a message to {channel} was given up: {why}"),
+                message: trouble,
                 context: serde_json::json!({ "channel": channel, "message": message }),
             };
             let origin = AuditOrigin {

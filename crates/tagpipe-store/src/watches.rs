@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde::Serialize;
 use tagpipe_core::news::{News, NewsKind, NewsLevel};
+use tagpipe_core::text::{and_more, cut, one_line};
 use tagpipe_core::watch::{Watch, Watched};
 
 use crate::connect::Store;
@@ -25,6 +26,11 @@ pub struct StoredWatch {
 
 /// Changes of one watch that are told one by one; of the others, how many there are.
 const TOLD_MAX: usize = 12;
+
+/// Longest name in what is told, in characters: the site may have longer ones, and one of them is not to hide the rest.
+const NAME_MAX: usize = 80;
+/// Longest words for which cards or sets a watch is on, in characters: a title has room for how many changes there are as well.
+const WHICH_MAX: usize = 120;
 
 /// Rows of a history that are looked at in one step.
 const STEP: u32 = 2000;
@@ -164,7 +170,8 @@ impl Found {
         let subject = watch.watch.subject.as_str();
         let mut text = self.told.join("\n");
         if self.changes > self.told.len() {
-            text.push_str(&format!("\nand {} more", self.changes - self.told.len()));
+            text.push('\n');
+            text.push_str(&and_more(self.changes - self.told.len()));
         }
         let count = match self.changes {
             1 => "1 change".to_owned(),
@@ -173,7 +180,10 @@ impl Found {
         News::new(
             NewsKind::WatchChanged,
             NewsLevel::Info,
-            &format!("Watched {subject} {}: {count}", watch.watch.in_words()),
+            &format!(
+                "Watched {subject} {}: {count}",
+                cut(&watch.watch.in_words(), WHICH_MAX)
+            ),
         )
         .with_text(&text)
         .with_fact("Watch", &format!("{}: {}", watch.id, watch.watch))
@@ -185,30 +195,41 @@ impl Found {
 /// `1989 Hockey Topps, 156 Joe Sakic: 10P grown from 3 to 5`.
 fn in_words(change: &Change) -> String {
     let of = &change.identity;
-    let set = format!("{} {} {} {}", of.year, of.category, of.brand, of.set);
+    let set = format!(
+        "{} {} {} {}",
+        name(&of.year),
+        name(&of.category),
+        name(&of.brand),
+        name(&of.set)
+    );
     let place = match change.subject {
         Subject::Card | Subject::Certificate => format!(
             "{}, {}",
             set.trim(),
-            format!("{} {} {}", of.number, of.name, of.variation).trim()
+            format!("{} {} {}", name(&of.number), name(&of.name), name(&of.variation)).trim()
         ),
         _ => set.trim().to_owned(),
     };
     let certificate = match change.cert_number.as_str() {
         "" => String::new(),
-        number => format!(" certificate {number}"),
+        number => format!(" certificate {}", name(number)),
     };
     let grade = match (change.subject, change.grade.as_str()) {
         (Subject::Certificate, _) | (_, "") => String::new(),
-        (_, grade) => format!(" {grade}"),
+        (_, grade) => format!(" {}", name(grade)),
     };
     let what = match (change.change, change.before.as_str(), change.after.as_str()) {
         (Difference::New, _, "") => "new".to_owned(),
-        (Difference::New, _, copies) => format!("new, {copies} graded"),
+        (Difference::New, _, copies) => format!("new, {} graded", name(copies)),
         (change, "", "") => change.as_str().to_owned(),
-        (change, before, after) => format!("{} from {before} to {after}", change.as_str()),
+        (change, before, after) => format!("{} from {} to {}", change.as_str(), name(before), name(after)),
     };
     format!("{place}:{certificate}{grade} {what}")
+}
+
+/// What the site calls something, as one short part of a line.
+fn name(text: &str) -> String {
+    cut(&one_line(text), NAME_MAX)
 }
 
 fn stored_watch(row: &QueryResult) -> Result<StoredWatch, StoreError> {
@@ -225,4 +246,56 @@ fn stored_watch(row: &QueryResult) -> Result<StoredWatch, StoreError> {
         },
         created_at: row.try_get("", "created_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tagpipe_core::model::Identity;
+
+    use super::*;
+
+    fn change(name: &str) -> Change {
+        Change {
+            subject: Subject::Card,
+            change: Difference::New,
+            identity: Identity {
+                category: "Hockey".to_owned(),
+                year: "1989".to_owned(),
+                brand: "Topps".to_owned(),
+                name: name.to_owned(),
+                number: "156".to_owned(),
+                ..Identity::default()
+            },
+            cert_number: String::new(),
+            grade: String::new(),
+            before: String::new(),
+            after: String::new(),
+            observed_at: "2026-11-30T08:00:00.000Z".to_owned(),
+            run_id: Some(1),
+        }
+    }
+
+    #[test]
+    fn one_long_name_hides_nothing_else() {
+        let mut found = Found::default();
+        found.add(&change(&"x".repeat(10_000)));
+        found.add(&change("Joe\u{202e}\nSakic"));
+        (2..57).for_each(|number| found.add(&change(&format!("Player {number}"))));
+        let watch = StoredWatch {
+            id: 1,
+            watch: Watch::parse(Watched::Set, &format!("{}/*/*", "y".repeat(1000))).expect("a watch"),
+            created_at: String::new(),
+        };
+        let news = found.news(&watch, 1);
+        let lines: Vec<&str> = news.text.lines().collect();
+        assert_eq!(lines.len(), TOLD_MAX + 1, "{}", news.text);
+        assert!(
+            lines[0].ends_with("xxx…: new") && lines[0].chars().count() < 120,
+            "{}",
+            lines[0]
+        );
+        assert_eq!(lines[1], "1989 Hockey Topps, 156 Joe Sakic: new");
+        assert_eq!(lines[TOLD_MAX], "and 45 more");
+        assert!(news.title.ends_with("…: 57 changes"), "{}", news.title);
+    }
 }

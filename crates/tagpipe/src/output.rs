@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use tagpipe_core::text::is_turning;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::exit::Failure;
@@ -183,9 +184,10 @@ fn pieces(word: &str, width: usize) -> Vec<String> {
     pieces
 }
 
-/// `text` without what would move a terminal's cursor or change its colours.
+/// `text` without what would move a terminal's cursor, change its colours or turn round what stands beside it.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars()
+        .filter(|character| !is_turning(*character))
         .map(|character| if character.is_control() { ' ' } else { character })
         .collect()
 }
@@ -212,7 +214,7 @@ mod tests {
             ("what", Align::Left),
         ]);
         table.row(&["1".into(), "ヴァイス".into(), "x".repeat(30)]);
-        table.row(&["12".into(), "Hockey".into(), "a\u{1b}[31mb".into()]);
+        table.row(&["12".into(), "Hockey".into(), "a\u{1b}[31m\u{202e}b".into()]);
         table
     }
 

@@ -9,17 +9,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
-use tagpipe_core::news::cut;
+use tagpipe_core::text::{cut, one_line};
 use url::Url;
 
-use super::{NotifyError, Outcome, Secret};
+use super::certificate::Distrust;
+use super::{NotifyError, Outcome, SEND_WITHIN, Secret};
 
-/// For one connection to be made, and for the whole answer.
+/// For a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of an answer, in bytes: enough to say why a message was refused.
+/// Of an answer, in bytes: enough to say why a message was refused, and for a receipt that repeats the whole message.
 const ANSWER_MAX: usize = 600;
+const RECEIPT_MAX: usize = 64 * 1024;
+
+/// What is answered to a message that was taken, by those who answer everything else by status 200 as well.
+pub(super) struct Receipt {
+    /// In words.
+    pub(super) name: &'static str,
+    /// Whether an answer is one.
+    pub(super) is_one: fn(&str) -> bool,
+}
 
 /// The shortest part of an address that is taken for a secret, in bytes: shorter ones are words such as `hook`.
 const SECRET_MIN: usize = 8;
@@ -36,7 +45,7 @@ impl Poster {
         let client = Client::builder()
             .user_agent(concat!("tagpipe/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .timeout(SEND_WITHIN)
             .redirect(redirect::Policy::none())
             .referer(false)
             .build()
@@ -44,7 +53,14 @@ impl Poster {
         Ok(Poster { client })
     }
 
-    pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Outcome {
+    /// Posts `body`. It is taken if the status says so and, where there is a `receipt`, that is the answer.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        receipt: Option<&Receipt>,
+    ) -> Outcome {
         let secrets = secrets_of(url, &headers);
         let request = self
             .client
@@ -53,11 +69,8 @@ impl Poster {
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         match request.send().await {
-            Ok(response) => outcome_of(response, &secrets).await,
-            Err(error) => Outcome::Retry {
-                after: None,
-                why: words(&error.without_url()),
-            },
+            Ok(response) => outcome_of(response, receipt, &secrets).await,
+            Err(error) => Outcome::later(failure_in_words(&error.without_url())),
         }
     }
 }
@@ -87,10 +100,28 @@ pub(super) fn secret_header(name: HeaderName, text: &str) -> Result<(HeaderName,
     Ok((name, value))
 }
 
-async fn outcome_of(response: Response, secrets: &[String]) -> Outcome {
+/// Why there is no answer.
+fn failure_in_words(error: &reqwest::Error) -> String {
+    match Distrust::of(error) {
+        Some(distrust @ (Distrust::Stranger | Distrust::Authority)) => format!(
+            "{distrust}; the system's certificates say who is trusted, or the file that SSL_CERT_FILE names"
+        ),
+        Some(distrust) => distrust.to_string(),
+        None if error.is_timeout() && error.is_connect() => {
+            format!("there was no connection within {} s", CONNECT_TIMEOUT.as_secs())
+        }
+        None if error.is_timeout() => format!("there was no answer within {} s", SEND_WITHIN.as_secs()),
+        None => words(error),
+    }
+}
+
+async fn outcome_of(response: Response, receipt: Option<&Receipt>, secrets: &[String]) -> Outcome {
     let status = response.status();
     if status.is_success() {
-        return Outcome::Delivered;
+        return match receipt {
+            None => Outcome::Delivered,
+            Some(receipt) => outcome_by_receipt(response, receipt, secrets).await,
+        };
     }
     let after = retry_after(response.headers(), Timestamp::now());
     let why = match status.is_redirection() {
@@ -103,7 +134,11 @@ async fn outcome_of(response: Response, secrets: &[String]) -> Outcome {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
         );
     match may_be_taken_later {
-        true => Outcome::Retry { after, why },
+        true => Outcome::Retry {
+            after,
+            why,
+            reached: Vec::new(),
+        },
         false => Outcome::Permanent { why },
     }
 }
@@ -119,22 +154,48 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(date.timestamp().duration_since(now)).unwrap_or_default())
 }
 
+/// Whether a success is one. A web page in place of a receipt comes from something that stands before the other side, for as long as
+/// that is not there; any other answer would be the same next time.
+async fn outcome_by_receipt(mut response: Response, receipt: &Receipt, secrets: &[String]) -> Outcome {
+    let status = response.status();
+    let answer = beginning(&mut response, RECEIPT_MAX).await;
+    if (receipt.is_one)(&answer) {
+        return Outcome::Delivered;
+    }
+    let said = match shown(&without(secrets, &answer)) {
+        nothing if nothing.is_empty() => "nothing".to_owned(),
+        said => said,
+    };
+    let why = format!(
+        "HTTP status {status}, but the answer is not {}: {said}",
+        receipt.name
+    );
+    match answer.trim_start().starts_with('<') {
+        true => Outcome::later(why),
+        false => Outcome::Permanent { why },
+    }
+}
+
 /// The beginning of an answer's body, fit to be shown.
 async fn excerpt(mut response: Response, secrets: &[String]) -> String {
-    let mut bytes = Vec::new();
-    // What cannot be read adds nothing to the status.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= ANSWER_MAX {
-            bytes.truncate(ANSWER_MAX);
-            break;
-        }
-    }
-    let text = without(secrets, &String::from_utf8_lossy(&bytes));
+    let text = without(secrets, &beginning(&mut response, ANSWER_MAX).await);
     match shown(&text).as_str() {
         "" => String::new(),
         text => format!(": {text}"),
     }
+}
+
+/// The first `most` bytes of an answer's body. What cannot be read adds nothing.
+async fn beginning(response: &mut Response, most: usize) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= most {
+            bytes.truncate(most);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What of a request may be secret and may be repeated by an answer, such as `Cannot POST /services/T0/B0/x`; the longest first.
@@ -162,12 +223,7 @@ fn without(secrets: &[String], text: &str) -> String {
 
 /// A stranger's text as one short line.
 pub(super) fn shown(text: &str) -> String {
-    let line: String = text
-        .split(|character: char| character.is_whitespace() || character.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
-    cut(&line, 200)
+    cut(&one_line(text), 200)
 }
 
 /// The last cause of an error, which says most.

@@ -1,6 +1,7 @@
 //! What is sent as one: one piece of news, or several as a digest.
 
 use tagpipe_core::news::{Fact, NewsKind, NewsLevel};
+use tagpipe_core::text::cut_lines;
 
 /// One message. Sent again, it is the same in every part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,29 +82,66 @@ impl Message {
     /// All of it as plain text.
     #[must_use]
     pub fn plain_text(&self) -> String {
+        self.plain_text_within(usize::MAX)
+    }
+
+    /// It as plain text of at most `most` bytes, some hundreds at least: as many whole pieces of news as there is room for, the
+    /// first one shortened if need be, and how many are left out.
+    #[must_use]
+    pub fn plain_text_within(&self, most: usize) -> String {
         let mut parts: Vec<String> = Vec::new();
         if self.total() > 1 {
             parts.push(self.title());
         }
-        parts.extend(self.items.iter().map(Item::plain_text));
-        if self.left() > 0 {
-            parts.push(format!(
-                "and {} more; `tagpipe notify list` shows all",
-                self.left()
-            ));
+        let between = GAP.len();
+        let taken = |parts: &[String]| parts.iter().map(|part| part.len() + between).sum::<usize>();
+        let room = most.saturating_sub(untold(self.total()).len());
+        let mut told = 0;
+        for item in &self.items {
+            let left = room.saturating_sub(taken(&parts) + between);
+            let text = item.plain_text();
+            match (text.len() <= left, told) {
+                (true, _) => parts.push(text),
+                (false, 0) => parts.push(item.plain_text_within(left)),
+                (false, _) => break,
+            }
+            told += 1;
         }
-        parts.join("\n\n")
+        let left = self.total().saturating_sub(told);
+        if left > 0 {
+            parts.push(untold(left));
+        }
+        parts.join(GAP)
     }
+}
+
+/// Between pieces of news.
+const GAP: &str = "\n\n";
+
+fn untold(pieces: u64) -> String {
+    format!("and {pieces} more; `tagpipe notify list` shows all")
 }
 
 impl Item {
     fn plain_text(&self) -> String {
+        self.with_text(&self.text)
+    }
+
+    /// As plain text of at most `most` bytes. It is its text that is shortened, down to a half of them; then the rest is.
+    fn plain_text_within(&self, most: usize) -> String {
+        let rest = self.with_text("").len() + 1;
+        let room = most.saturating_sub(rest).max(most / 2);
+        let text = cut_lines(&self.text, room, char::len_utf8);
+        cut_lines(&self.with_text(&text), most, char::len_utf8)
+    }
+
+    fn with_text(&self, text: &str) -> String {
         let mut lines = vec![
             self.title.clone(),
             format!("{} · {} · {}", self.level, in_words(self.kind), self.at),
         ];
-        if !self.text.is_empty() {
-            lines.push(self.text.clone());
+        if !text.is_empty() {
+            lines.push(text.to_owned());
         }
         lines.extend(
             self.facts
@@ -122,6 +160,8 @@ pub(super) fn in_words(kind: NewsKind) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use tagpipe_core::text::and_more;
+
     use super::*;
 
     pub(in crate::notify) fn item(id: i64, level: NewsLevel, title: &str) -> Item {
@@ -152,6 +192,40 @@ pub(super) mod tests {
             counts: vec![(NewsKind::RunFailed, NewsLevel::Error, items.len() as u64 + more)],
             items,
         }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_says_what_it_leaves_out() {
+        let titles: Vec<String> = (0..20).map(|_| "ü".repeat(190)).collect();
+        let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+        let storm = message(&titles, 480);
+        let text = storm.plain_text_within(3800);
+        assert!(text.len() <= 3800);
+        let told = text.matches(&"ü".repeat(190)).count();
+        assert!(told > 5, "{text}");
+        let end = format!("and {} more; `tagpipe notify list` shows all", 500 - told);
+        assert!(text.ends_with(&end), "{text}");
+
+        let mut alone = message(&["one"], 0);
+        let lines: Vec<String> = (0..100)
+            .map(|line| format!("{line}: {}", "ü".repeat(100)))
+            .collect();
+        alone.items[0].text = format!("{}\nand 45 more", lines.join("\n"));
+        let text = alone.plain_text_within(3800);
+        assert!(text.len() <= 3800 && text.len() > 3400, "{}", text.len());
+        let told = text.matches(&"ü".repeat(100)).count();
+        let more = text
+            .lines()
+            .find(|line| line.starts_with("and "))
+            .map(str::to_owned);
+        assert_eq!(more, Some(and_more(145 - told)));
+        assert!(
+            text.ends_with("Pages read: 12\nhttps://tagpipe.example.com/runs/5"),
+            "{text}"
+        );
+
+        alone.items[0].facts = vec![alone.items[0].facts[0].clone(); 100];
+        assert!(alone.plain_text_within(1000).len() <= 1000);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+mod certificate;
 mod email;
 mod http;
 mod message;
@@ -74,11 +75,15 @@ pub fn notifier(way: &Way) -> Result<Box<dyn Notifier>, NotifyError> {
     })
 }
 
+/// How long it takes at most until a message is sent or is not: an answer that comes later is none.
+pub const SEND_WITHIN: Duration = Duration::from_secs(10);
+
 /// Somebody who can be told something.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Sends `message` once. Dropped before it ends, it may have been sent or not.
-    async fn send(&self, message: &Message) -> Outcome;
+    /// Sends `message` once, within [`SEND_WITHIN`] and a moment for a farewell, except to recipients that have it already: those
+    /// that earlier outcomes named as `reached`. Dropped before it ends, it may have been sent or not.
+    async fn send(&self, message: &Message, reached: &[String]) -> Outcome;
 }
 
 /// What became of a message.
@@ -86,18 +91,36 @@ pub trait Notifier: Send + Sync {
 pub enum Outcome {
     /// The other side has taken it.
     Delivered,
+    /// Some of the recipients have it; the others will never get it.
+    DeliveredInPart {
+        /// Who has not got it and why, in words.
+        why: String,
+    },
     /// It may be taken later.
     Retry {
         /// How long the other side asked to be left alone, if it did.
         after: Option<Duration>,
         /// Why it was not taken, in words.
         why: String,
+        /// The recipients that have got it all the same.
+        reached: Vec<String>,
     },
     /// It will never be taken as it is.
     Permanent {
         /// Why, in words.
         why: String,
     },
+}
+
+impl Outcome {
+    /// Nobody has got it, and it may be taken at any later time.
+    fn later(why: String) -> Outcome {
+        Outcome::Retry {
+            after: None,
+            why,
+            reached: Vec::new(),
+        }
+    }
 }
 
 /// Settings that no message can be sent with.

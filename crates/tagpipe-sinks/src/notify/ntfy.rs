@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
-use tagpipe_core::news::{NewsLevel, cut};
+use tagpipe_core::news::NewsLevel;
+use tagpipe_core::text::cut;
 use url::Url;
 
-use super::http::{Poster, address, secret_header};
+use super::http::{Poster, Receipt, address, secret_header};
 use super::{Message, Notifier, NotifyError, Outcome, Secret};
 
 /// What ntfy needs.
@@ -47,7 +48,7 @@ impl Ntfy {
             .trim_end_matches(&topic)
             .to_owned();
         server.set_path(&folder);
-        server.set_query(None);
+        // What stands after `?` stays: ntfy takes an authorisation there, too.
         server.set_fragment(None);
         let headers = match &settings.token {
             None => HeaderMap::new(),
@@ -67,9 +68,11 @@ impl Ntfy {
 
 #[async_trait]
 impl Notifier for Ntfy {
-    async fn send(&self, message: &Message) -> Outcome {
+    async fn send(&self, message: &Message, _reached: &[String]) -> Outcome {
         let body = serde_json::to_vec(&payload(&self.topic, message)).expect("own types serialise");
-        self.poster.post(&self.server, self.headers.clone(), body).await
+        self.poster
+            .post(&self.server, self.headers.clone(), body, Some(&RECEIPT))
+            .await
     }
 }
 
@@ -83,7 +86,7 @@ fn payload(topic: &str, message: &Message) -> Value {
     let mut payload = json!({
         "topic": topic,
         "title": cut(&message.title(), TITLE_MAX),
-        "message": cut_bytes(&message.plain_text(), TEXT_MAX),
+        "message": message.plain_text_within(TEXT_MAX),
         "priority": priority,
         "tags": [tag],
         // A second message of the same sequence takes the place of the first.
@@ -95,17 +98,14 @@ fn payload(topic: &str, message: &Message) -> Value {
     payload
 }
 
-/// `text`, at most `most` bytes of it.
-fn cut_bytes(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let mut end = most - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
-}
+/// The answer to a message that is published is the message: <https://docs.ntfy.sh/subscribe/api/#json-message-format>.
+const RECEIPT: Receipt = Receipt {
+    name: "the message with its `id`, as ntfy gives it",
+    is_one: |answer| {
+        let answer: Result<Value, _> = serde_json::from_str(answer);
+        answer.is_ok_and(|answer| answer["id"].is_string())
+    },
+};
 
 #[cfg(test)]
 mod tests {
@@ -118,8 +118,8 @@ mod tests {
             ("https://ntfy.sh/cards", "https://ntfy.sh/", "cards"),
             ("http://127.0.0.1:8080/cards/", "http://127.0.0.1:8080/", "cards"),
             (
-                "https://example.com/push/cards?x=1",
-                "https://example.com/push/",
+                "https://example.com/push/cards?auth=QmFzaWM",
+                "https://example.com/push/?auth=QmFzaWM",
                 "cards",
             ),
         ] {
@@ -138,13 +138,30 @@ mod tests {
     }
 
     #[test]
+    fn only_a_published_message_is_a_receipt() {
+        let published =
+            r#"{"id":"hwQ2YpKdmg","time":1635528741,"event":"message","topic":"cards","message":"x"}"#;
+        assert!((RECEIPT.is_one)(published));
+        for other in [
+            "",
+            "ok",
+            "[]",
+            "{}",
+            r#"{"id":7}"#,
+            "<!doctype html><html></html>",
+        ] {
+            assert!(!(RECEIPT.is_one)(other), "{other}");
+        }
+    }
+
+    #[test]
     fn a_message_keeps_its_sequence_and_its_bounds() {
         let titles: Vec<String> = (0..20).map(|_| "ü".repeat(190)).collect();
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
         let payload = payload("cards", &message(&titles, 480));
         assert_eq!(payload["sequence_id"], "0197c2f0-0000-7000-8000-000000000001");
         let text = payload["message"].as_str().expect("a text");
-        assert!(text.len() <= TEXT_MAX && text.ends_with('…'));
+        assert!(text.len() <= TEXT_MAX && text.ends_with("shows all"));
         assert_eq!(payload["click"], "https://tagpipe.example.com/runs/5");
     }
 }

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tagpipe_core::news::NewsLevel;
+use tagpipe_core::text::{and_more, cut_by, cut_lines};
 use url::Url;
 
-use super::http::{Poster, address};
+use super::http::{Poster, Receipt, address};
 use super::message::in_words;
 use super::{Item, Message, Notifier, NotifyError, Outcome, Secret};
 
@@ -44,11 +45,26 @@ impl Slack {
 
 #[async_trait]
 impl Notifier for Slack {
-    async fn send(&self, message: &Message) -> Outcome {
+    async fn send(&self, message: &Message, _reached: &[String]) -> Outcome {
         let body = serde_json::to_vec(&payload(message)).expect("own types serialise");
-        self.poster.post(&self.url, HeaderMap::new(), body).await
+        self.poster
+            .post(&self.url, HeaderMap::new(), body, Some(&RECEIPT))
+            .await
     }
 }
+
+/// Slack and Mattermost answer `ok`. Of those that take Slack's messages as well, Rocket.Chat answers `{"success":true}`, Zulip
+/// `{"result":"success"}`, others `{"ok":true}`: <https://github.com/RocketChat/Rocket.Chat/issues/29230>,
+/// <https://zulip.com/api/rest-error-handling>.
+const RECEIPT: Receipt = Receipt {
+    name: "`ok`, as Slack answers",
+    is_one: |answer| {
+        let is_yes = |answer: Value| {
+            answer["ok"] == true || answer["success"] == true || answer["result"] == "success"
+        };
+        answer.trim() == "ok" || serde_json::from_str(answer).is_ok_and(is_yes)
+    },
+};
 
 fn payload(message: &Message) -> Value {
     let title = format!("{} {}", sign(message.level()), message.title());
@@ -60,7 +76,7 @@ fn payload(message: &Message) -> Value {
     let left = message.total().saturating_sub(told as u64);
     let mut footer = vec![plain(&format!("message {}", message.id), FIELD_MAX)];
     if left > 0 {
-        footer.insert(0, plain(&format!("and {left} more"), FIELD_MAX));
+        footer.insert(0, plain(&and_more(left as usize), FIELD_MAX));
     }
     blocks.push(json!({ "type": "context", "elements": footer }));
     // The text is what notifications and screen readers get.
@@ -80,7 +96,7 @@ fn blocks_of(item: &Item, has_title: bool) -> Vec<Value> {
         .collect();
     let mut section = json!({ "type": "section" });
     if !text.is_empty() {
-        section["text"] = plain(&text, SECTION_MAX);
+        section["text"] = plain(&cut_lines(&text, SECTION_MAX, escaped_length), SECTION_MAX);
     }
     if !fields.is_empty() {
         section["fields"] = Value::Array(fields);
@@ -105,24 +121,28 @@ fn plain(text: &str, most: usize) -> Value {
 
 /// `text` with Slack's control characters escaped, at most `most` characters long.
 fn escaped(text: &str, most: usize) -> String {
-    let (mut escaped, mut length) = (String::new(), 0);
-    for character in text.chars() {
-        let mut buffer = [0; 4];
-        let next = match character {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            other => other.encode_utf8(&mut buffer),
-        };
-        length += next.chars().count();
-        // Room for the ellipsis.
-        if length >= most {
-            escaped.push('…');
-            break;
+    let mut all = String::new();
+    for character in cut_by(text, most, escaped_length).chars() {
+        match escape(character) {
+            Some(escape) => all.push_str(escape),
+            None => all.push(character),
         }
-        escaped.push_str(next);
     }
-    escaped
+    all
+}
+
+fn escape(character: char) -> Option<&'static str> {
+    match character {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
+    }
+}
+
+/// In characters.
+fn escaped_length(character: char) -> usize {
+    escape(character).map_or(1, str::len)
 }
 
 fn sign(level: NewsLevel) -> &'static str {
@@ -173,6 +193,39 @@ mod tests {
             found.iter().any(|text| text.contains("&lt;!channel&gt; &amp;")),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_line_and_says_so() {
+        let mut message = message(&["one"], 0);
+        let lines: Vec<String> = (0..100)
+            .map(|line| format!("{line} {}", "<&>".repeat(20)))
+            .collect();
+        message.items[0].text = lines.join("\n");
+        let payload = payload(&message);
+        let text = payload["blocks"][1]["text"]["text"].as_str().expect("a text");
+        let told = text.lines().count() - 1;
+        assert!(text.chars().count() <= SECTION_MAX && told >= 4, "{text}");
+        assert!(text.ends_with(&format!("\nand {} more", 100 - told)), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_slack_gives_no_receipt() {
+        for (answer, is_one) in [
+            ("ok", true),
+            ("ok\n", true),
+            (r#"{"success":true}"#, true),
+            (r#"{"ok": true}"#, true),
+            (r#"{"result":"success","msg":""}"#, true),
+            ("", false),
+            ("invalid_payload", false),
+            (r#"{"ok":false,"error":"channel_is_archived"}"#, false),
+            (r#"{"success":false}"#, false),
+            ("true", false),
+            ("<!doctype html><title>ok</title>", false),
+        ] {
+            assert_eq!((RECEIPT.is_one)(answer), is_one, "{answer}");
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Webhook {
 
 #[async_trait]
 impl Notifier for Webhook {
-    async fn send(&self, message: &Message) -> Outcome {
+    async fn send(&self, message: &Message, _reached: &[String]) -> Outcome {
         let body = body(message);
         let timestamp = Timestamp::now().as_second();
         let mut headers = HeaderMap::new();
@@ -74,7 +74,7 @@ impl Notifier for Webhook {
                 &signature(key, &message.id, timestamp, &body),
             );
         }
-        self.poster.post(&self.url, headers, body).await
+        self.poster.post(&self.url, headers, body, None).await
     }
 }
 

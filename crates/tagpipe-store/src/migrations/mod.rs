@@ -81,6 +81,11 @@ const MIGRATIONS: &[SqlMigration] = &[
         up: include_str!("m0012_jobs.sql"),
         down: include_str!("m0012_jobs_down.sql"),
     },
+    SqlMigration {
+        name: "m0013_recipients",
+        up: include_str!("m0013_recipients.sql"),
+        down: include_str!("m0013_recipients_down.sql"),
+    },
 ];
 
 /// What takes these migrations back, the last one first. Names that are not known have nothing.

@@ -84,6 +84,7 @@ async fn the_applied_and_pending_ones_are_listed(database: TestDatabase) {
         "m0010_search",
         "m0011_outbox",
         "m0012_jobs",
+        "m0013_recipients",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -23,6 +23,7 @@ on_both_engines! {
     one_process_at_a_time_sends_to_a_channel,
     a_message_stays_the_same_until_it_has_arrived,
     a_message_that_is_given_up_is_audited_and_may_be_tried_again,
+    a_message_that_some_will_never_get_is_sent_and_audited,
     a_digest_counts_all_and_shows_what_matters_most,
     old_news_goes_with_all_that_was_sent_of_it,
     news_is_found_by_what_it_is_and_by_what_became_of_it,
@@ -198,15 +199,20 @@ async fn a_message_stays_the_same_until_it_has_arrived(crawl: Crawl) {
         let end = MessageEnd::Retry {
             after: Duration::ZERO,
             why: "busy \0".to_owned(),
+            reached: vec!["ä\0@example.com".to_owned()],
         };
         store.end_message("ops", "m1", &end).await.unwrap();
     }
     let later = MessageEnd::Retry {
         after: TERM,
         why: "busy".to_owned(),
+        reached: Vec::new(),
     };
     store.end_message("ops", "m1", &later).await.unwrap();
-    assert!(!store.open_messages("ops").await.unwrap()[0].is_due);
+    let open = store.open_messages("ops").await.unwrap().remove(0);
+    assert!(!open.is_due);
+    // Who has it has it, whether or not the next attempt got as far.
+    assert_eq!(open.reached, ["ä\u{fffd}@example.com"]);
     assert!(!store.begin_message("ops", "me", "m1").await.unwrap());
     store.end_message("ops", "m1", &MessageEnd::Sent).await.unwrap();
     assert!(store.open_messages("ops").await.unwrap().is_empty());
@@ -244,6 +250,32 @@ async fn a_message_that_is_given_up_is_audited_and_may_be_tried_again(crawl: Cra
     assert!(!store.begin_message("ops", "me", "m1").await.unwrap());
     assert_eq!(store.reopen_messages().await.unwrap(), 1);
     assert!(store.begin_message("ops", "me", "m1").await.unwrap());
+}
+
+async fn a_message_that_some_will_never_get_is_sent_and_audited(crawl: Crawl) {
+    let store = &crawl.store;
+    store.enter_channels(&["ops"]).await.unwrap();
+    let ids = waiting(store, "ops", &[("a", NewsLevel::Error)]).await;
+    assert!(store.pack_news("ops", "me", "m1", &ids).await.unwrap());
+    let end = MessageEnd::SentInPart {
+        why: "`b@example.com`: no such user".to_owned(),
+    };
+    store.end_message("ops", "m1", &end).await.unwrap();
+    let audited =
+        "audit_logs WHERE level = 'ERROR' AND operation = 'notify' AND message LIKE '%ops%b@example.com%'";
+    assert_eq!(crawl.count(audited).await, 1);
+    let delivery = store
+        .news(&NewsFilter::default(), None, 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .deliveries
+        .remove(0);
+    assert_eq!(
+        (delivery.state, delivery.last_error.as_str()),
+        (DeliveryState::Sent, "`b@example.com`: no such user")
+    );
+    assert_eq!(store.reopen_messages().await.unwrap(), 0);
 }
 
 async fn a_digest_counts_all_and_shows_what_matters_most(crawl: Crawl) {
@@ -324,6 +356,7 @@ async fn in_each_state(store: &Store) {
     let put_off = MessageEnd::Retry {
         after: TERM,
         why: "busy".to_owned(),
+        reached: Vec::new(),
     };
     let given_up = MessageEnd::Failed {
         why: "gone".to_owned(),

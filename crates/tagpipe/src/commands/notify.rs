@@ -77,18 +77,24 @@ async fn test(global: &GlobalArguments, wanted: Option<&str>) -> Result<Exit, Fa
 }
 
 async fn ask(channel: &Channel) -> Answer<'_> {
-    let answer = match notifier(&channel.way) {
-        Err(error) => Err(error.to_string()),
-        Ok(notifier) => match notifier.send(&test_message()).await {
-            Outcome::Delivered => Ok(()),
-            Outcome::Permanent { why } | Outcome::Retry { why, .. } => Err(why),
+    let outcome = match notifier(&channel.way) {
+        Err(error) => Outcome::Permanent {
+            why: error.to_string(),
         },
+        Ok(notifier) => notifier.send(&test_message(), &[]).await,
     };
     Answer {
         channel: &channel.name,
         kind: channel.way.kind(),
-        delivered: answer.is_ok(),
-        answer: answer.map_or_else(|why| format!("not delivered: {why}"), |()| "delivered".to_owned()),
+        delivered: outcome == Outcome::Delivered,
+        answer: match outcome {
+            Outcome::Delivered => "delivered".to_owned(),
+            Outcome::Retry { why, reached, .. } if !reached.is_empty() => {
+                format!("delivered in part: {why}")
+            }
+            Outcome::DeliveredInPart { why } => format!("delivered in part: {why}"),
+            Outcome::Permanent { why } | Outcome::Retry { why, .. } => format!("not delivered: {why}"),
+        },
     }
 }
 
@@ -160,6 +166,11 @@ fn delivery_in_words(delivery: &Delivery) -> String {
         DeliveryState::Open if !why.is_empty() => {
             format!("{channel}: tried {} times, {why}", delivery.attempts)
         }
+        DeliveryState::Open if delivery.attempts > 0 => format!(
+            "{channel}: tried {} times, the last time without an end",
+            delivery.attempts
+        ),
+        DeliveryState::Sent if !why.is_empty() => format!("{channel}: sent in part, {why}"),
         DeliveryState::Failed => format!("{channel}: given up, {why}"),
         DeliveryState::LeftOut => format!("{channel}: not wanted"),
         state => format!("{channel}: {}", state.as_str()),
@@ -178,19 +189,24 @@ async fn send(global: &GlobalArguments, again: bool) -> Result<Exit, Failure> {
         sent,
         put_off,
         given_up,
+        in_part,
         waiting,
         busy,
     } = looked;
     if global.json {
         print_json(&json!({
-            "sent": sent, "put_off": put_off, "given_up": given_up, "waiting": waiting, "busy_channels": busy,
+            "sent": sent, "put_off": put_off, "given_up": given_up, "in_part": in_part, "waiting": waiting, "busy_channels": busy,
         }))?;
     } else if !global.quiet {
+        let of_sent = match in_part {
+            0 => String::new(),
+            in_part => format!(" ({in_part} not to everybody)"),
+        };
         print(&format!(
-            "messages sent: {sent}, put off: {put_off}, given up: {given_up}; news waiting: {waiting}\n"
+            "messages sent: {sent}{of_sent}, put off: {put_off}, given up: {given_up}; news waiting: {waiting}\n"
         ))?;
     }
-    Ok(match put_off + given_up + busy {
+    Ok(match put_off + given_up + in_part + busy {
         0 => Exit::Done,
         _ => Exit::CouldNotRun,
     })
@@ -207,11 +223,12 @@ async fn send_with(
         store.reopen_messages().await?;
     }
     let deadline = Instant::now() + TERM + LOOK_AGAIN;
-    let mut sent = 0;
+    let (mut sent, mut in_part) = (0, 0);
     loop {
-        let mut looked = courier.look(Look::Last).await?;
+        let mut looked = courier.look(Look::Last { until: None }).await?;
         sent += looked.sent;
-        looked.sent = sent;
+        in_part += looked.in_part;
+        (looked.sent, looked.in_part) = (sent, in_part);
         if looked.busy == 0 || Instant::now() >= deadline {
             return Ok(looked);
         }

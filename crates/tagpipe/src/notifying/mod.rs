@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tagpipe_engine::{Shutdown, StopRequest};
 use tagpipe_sinks::notify::{Channel, Notifier, notifier};
 use tagpipe_store::{Store, StoreError};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::Url;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ use turn::Turn;
 
 /// How often the outbox is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a channel stays with a process that is not heard of any more: longer than a message takes.
+/// How long a channel stays with a process that is not heard of any more: longer than an attempt takes.
 pub(crate) const TERM: Duration = Duration::from_secs(20);
 /// How long the last look of a process may take.
 const LAST_LOOK_WITHIN: Duration = Duration::from_secs(12);
@@ -80,7 +80,16 @@ pub(crate) enum Look {
     /// Others follow.
     OneOfMany,
     /// No other one may follow soon: digests are over.
-    Last,
+    Last {
+        /// When it has to be over, what became of it recorded; `None` if there is time.
+        until: Option<Instant>,
+    },
+}
+
+impl Look {
+    fn is_last(self) -> bool {
+        matches!(self, Look::Last { .. })
+    }
 }
 
 /// What became of messages in a look.
@@ -92,6 +101,8 @@ pub(crate) struct Looked {
     pub(crate) put_off: usize,
     /// They were given up.
     pub(crate) given_up: usize,
+    /// Of those that arrived: not at everybody.
+    pub(crate) in_part: usize,
     /// News, and messages that were not taken, that wait for quiet hours or a digest to end.
     pub(crate) waiting: usize,
     /// Channels that another process is sending to.
@@ -103,6 +114,7 @@ impl std::ops::AddAssign for Looked {
         self.sent += more.sent;
         self.put_off += more.put_off;
         self.given_up += more.given_up;
+        self.in_part += more.in_part;
         self.waiting += more.waiting;
         self.busy += more.busy;
     }
@@ -111,8 +123,9 @@ impl std::ops::AddAssign for Looked {
 /// Courier at work, until it is told to finish.
 pub(crate) struct Telling {
     courier: Courier,
-    stop: Shutdown,
-    tasks: JoinSet<()>,
+    /// When everything has to be over; `None` while there is no end.
+    end: watch::Sender<Option<Instant>>,
+    tasks: JoinSet<Result<Looked, StoreError>>,
 }
 
 impl Courier {
@@ -149,15 +162,15 @@ impl Courier {
 
     /// Sends what is due from now on, until it is told to finish.
     pub(crate) fn start(self) -> Telling {
-        let stop = Shutdown::default();
+        let (end, ends) = watch::channel(None);
         let mut tasks = JoinSet::new();
         for index in 0..self.receivers.len() {
-            let (courier, stop) = (self.clone(), stop.clone());
-            tasks.spawn(async move { courier.tell(&courier.receivers[index], &stop).await });
+            let (courier, ends) = (self.clone(), ends.clone());
+            tasks.spawn(async move { courier.tell(&courier.receivers[index], ends).await });
         }
         Telling {
             courier: self,
-            stop,
+            end,
             tasks,
         }
     }
@@ -169,22 +182,17 @@ impl Courier {
             let courier = self.clone();
             looks.spawn(async move { Turn::new(&courier, &courier.receivers[index]).take(look).await });
         }
-        let mut all = Looked::default();
-        let mut failed = None;
-        while let Some(looked) = looks.join_next().await {
-            match looked {
-                Ok(Ok(looked)) => all += looked,
-                Ok(Err(error)) => failed = Some(error),
-                Err(error) => failed = Some(StoreError::Bug(format!("a look at a channel failed: {error}"))),
-            }
-        }
-        failed.map_or(Ok(all), Err)
+        all_of(&mut looks).await
     }
 
-    /// Has one channel told what is due, until it is to stop.
-    async fn tell(&self, receiver: &Receiver, stop: &Shutdown) {
+    /// Has one channel told what is due until there is to be an end, and then a last time.
+    async fn tell(
+        &self,
+        receiver: &Receiver,
+        mut ends: watch::Receiver<Option<Instant>>,
+    ) -> Result<Looked, StoreError> {
         let mut is_troubled = false;
-        while stop.requested() == StopRequest::None {
+        while ends.borrow().is_none() {
             let looked = Turn::new(self, receiver).take(Look::OneOfMany).await;
             match (&looked, is_troubled) {
                 (Err(error), false) => {
@@ -197,24 +205,24 @@ impl Courier {
             is_troubled = looked.is_err();
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
-                () = stop.wait_for(StopRequest::Graceful) => {}
+                // Where nobody is left who could name an end, it is now.
+                _ = ends.wait_for(Option::is_some) => {}
             }
         }
+        let until = *ends.borrow();
+        Turn::new(self, receiver).take(Look::Last { until }).await
     }
 }
 
 impl Telling {
-    /// Looks a last time, for a bounded time, and stops. What is not sent by then stays for later.
+    /// Has each channel told a last time, for a bounded time, and stops. What is not sent by then stays for later.
     pub(crate) async fn finish(mut self) {
         if self.courier.receivers.is_empty() {
             return;
         }
-        self.stop.request();
-        let rest = async {
-            while self.tasks.join_next().await.is_some() {}
-            self.courier.look(Look::Last).await
-        };
-        match timeout(LAST_LOOK_WITHIN, rest).await {
+        let end = Instant::now() + LAST_LOOK_WITHIN;
+        self.end.send_replace(Some(end));
+        match timeout_at(end, all_of(&mut self.tasks)).await {
             Ok(Ok(looked)) if looked.put_off + looked.busy > 0 => {
                 tracing::info!("some news was not sent yet; `tagpipe notify send` tries again");
             }
@@ -233,4 +241,18 @@ impl Telling {
             }
         }
     }
+}
+
+/// What all looks have come to.
+async fn all_of(looks: &mut JoinSet<Result<Looked, StoreError>>) -> Result<Looked, StoreError> {
+    let mut all = Looked::default();
+    let mut failed = None;
+    while let Some(looked) = looks.join_next().await {
+        match looked {
+            Ok(Ok(looked)) => all += looked,
+            Ok(Err(error)) => failed = Some(error),
+            Err(error) => failed = Some(StoreError::Bug(format!("a look at a channel failed: {error}"))),
+        }
+    }
+    failed.map_or(Ok(all), Err)
 }

@@ -5,19 +5,24 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tagpipe_core::news::NewsLevel;
 use tagpipe_sinks::notify::rules::{Due, Waiting, due, pause};
-use tagpipe_sinks::notify::{Channel, Item, Message, Outcome};
+use tagpipe_sinks::notify::{Channel, Item, Message, Outcome, SEND_WITHIN};
 use tagpipe_store::{MessageEnd, OpenMessage, RecordedNews, Store, StoreError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{Courier, Look, Looked, Receiver, TERM};
 
-/// How long a message may take to be sent: less than the term of a channel.
-const SEND_WITHIN: Duration = Duration::from_secs(15);
+/// How long a message may take to be sent, whatever its way: what a way takes, and a moment for it to say so. Less than the term of
+/// a channel.
+const ATTEMPT_WITHIN: Duration = SEND_WITHIN.saturating_add(Duration::from_secs(1));
+/// How long it may take to record what became of an attempt; also the least time that an attempt is worth.
+const RECORD_WITHIN: Duration = Duration::from_secs(1);
 /// News that a message tells in full.
 const TOLD_MAX: u32 = 20;
-/// Messages to a channel that are on their way; further news is collected while the other side does not take them.
+/// Messages to a channel that are on their way; further news is collected while the other side does not take them. What is critical
+/// is held back by what is critical alone.
 const OPEN_MAX: usize = 3;
 
 /// One look at one channel.
@@ -53,6 +58,7 @@ impl<'a> Turn<'a> {
             sent: 0,
             put_off: 0,
             given_up: 0,
+            in_part: 0,
             waiting: 0,
             busy: 1,
         };
@@ -62,7 +68,7 @@ impl<'a> Turn<'a> {
         let Some(waiting) = self.pack(look).await? else {
             return Ok(BUSY);
         };
-        let mut looked = self.send_all().await?;
+        let mut looked = self.send_all(look).await?;
         looked.waiting += waiting;
         Ok(looked)
     }
@@ -101,16 +107,16 @@ impl<'a> Turn<'a> {
                 since: moment(one.created_us),
             })
             .collect();
-        let due = due(
-            moment(now_us),
-            &waiting,
-            &self.channel().rules,
-            look == Look::Last,
-        );
+        let due = due(moment(now_us), &waiting, &self.channel().rules, look.is_last());
         let Due::Now(ids) = due else {
             return Ok(Some(waiting.len()));
         };
-        if self.store().open_messages(self.name()).await?.len() >= OPEN_MAX {
+        let is_urgent = waiting
+            .iter()
+            .any(|one| one.level == NewsLevel::Critical && ids.contains(&one.id));
+        let open = self.store().open_messages(self.name()).await?;
+        let in_its_way = open.iter().filter(|one| one.is_critical || !is_urgent);
+        if in_its_way.count() >= OPEN_MAX {
             return Ok(Some(waiting.len()));
         }
         let message = Uuid::now_v7().to_string();
@@ -122,12 +128,14 @@ impl<'a> Turn<'a> {
         Ok(is_packed.then_some(waiting.len() - ids.len()))
     }
 
-    async fn send_all(&mut self) -> Result<Looked, StoreError> {
+    async fn send_all(&mut self, look: Look) -> Result<Looked, StoreError> {
         let mut looked = Looked::default();
-        let open = self.store().open_messages(self.name()).await?;
+        let mut open = self.store().open_messages(self.name()).await?;
         if open.is_empty() {
             return Ok(looked);
         }
+        // Of each kind the oldest first.
+        open.sort_by_key(|message| !message.is_critical);
         let is_quiet = self
             .channel()
             .rules
@@ -137,13 +145,18 @@ impl<'a> Turn<'a> {
                 looked.waiting += 1;
                 continue;
             }
-            if !message.is_due {
+            let within = time_for_an_attempt(look, Instant::now());
+            let (true, Some(within)) = (message.is_due, within) else {
                 looked.put_off += 1;
                 continue;
-            }
-            match self.send(&message).await? {
+            };
+            match self.send(&message, within).await? {
                 None => looked.busy = 1,
                 Some(MessageEnd::Sent) => looked.sent += 1,
+                Some(MessageEnd::SentInPart { .. }) => {
+                    looked.sent += 1;
+                    looked.in_part += 1;
+                }
                 Some(MessageEnd::Failed { .. }) => looked.given_up += 1,
                 // What does not take one message takes no other: it has its pause.
                 Some(MessageEnd::Retry { .. }) => {
@@ -156,7 +169,11 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends a message and records what became of it. `None` if it is not for this process to send.
-    async fn send(&mut self, message: &OpenMessage) -> Result<Option<MessageEnd>, StoreError> {
+    async fn send(
+        &mut self,
+        message: &OpenMessage,
+        within: Duration,
+    ) -> Result<Option<MessageEnd>, StoreError> {
         let is_mine = self.hold().await?
             && self
                 .store()
@@ -172,13 +189,14 @@ impl<'a> Turn<'a> {
             counts: packed.counts,
             items: items.collect(),
         };
-        let outcome = timeout(SEND_WITHIN, self.receiver.notifier.send(&whole))
+        let outcome = timeout(within, self.receiver.notifier.send(&whole, &message.reached))
             .await
             .unwrap_or_else(|_| Outcome::Retry {
                 after: None,
-                why: format!("it took longer than {} s", SEND_WITHIN.as_secs()),
+                why: format!("it was not taken within {:.1} s", within.as_secs_f64()),
+                reached: Vec::new(),
             });
-        let end = ending(outcome, message.attempts + 1);
+        let end = ending(outcome, message);
         self.store().end_message(self.name(), &message.id, &end).await?;
         log(self.name(), &whole, &end);
         Ok(Some(end))
@@ -222,13 +240,32 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// What an outcome leads to after this many attempts.
-fn ending(outcome: Outcome, attempts: u32) -> MessageEnd {
+/// How long an attempt that begins now may take; `None` if there is no time for one.
+fn time_for_an_attempt(look: Look, now: Instant) -> Option<Duration> {
+    let Look::Last { until: Some(until) } = look else {
+        return Some(ATTEMPT_WITHIN);
+    };
+    let left = until.saturating_duration_since(now).saturating_sub(RECORD_WITHIN);
+    (left >= RECORD_WITHIN).then_some(left.min(ATTEMPT_WITHIN))
+}
+
+/// What the outcome of one more attempt to send `message` leads to.
+fn ending(outcome: Outcome, message: &OpenMessage) -> MessageEnd {
+    let attempts = message.attempts + 1;
     match outcome {
         Outcome::Delivered => MessageEnd::Sent,
+        Outcome::DeliveredInPart { why } => MessageEnd::SentInPart { why },
         Outcome::Permanent { why } => MessageEnd::Failed { why },
-        Outcome::Retry { after, why } => match pause(attempts, after, fastrand::f64()) {
-            Some(after) => MessageEnd::Retry { after, why },
+        Outcome::Retry {
+            after,
+            why,
+            reached: now,
+        } => match pause(attempts, after, fastrand::f64()) {
+            Some(after) => MessageEnd::Retry {
+                after,
+                why,
+                reached: message.reached.iter().cloned().chain(now).collect(),
+            },
             None => MessageEnd::Failed {
                 why: format!("{why} (after {attempts} attempts)"),
             },
@@ -240,7 +277,15 @@ fn log(channel: &str, message: &Message, end: &MessageEnd) {
     let (id, news) = (&message.id, message.total());
     match end {
         MessageEnd::Sent => tracing::info!(channel, message = id, news, "the channel was told"),
-        MessageEnd::Retry { after, why } => {
+        MessageEnd::SentInPart { why } => {
+            tracing::error!(
+                channel,
+                message = id,
+                news,
+                "not everybody was told, nor will be: {why}"
+            );
+        }
+        MessageEnd::Retry { after, why, .. } => {
             let pause_s = after.as_secs_f64();
             tracing::warn!(
                 channel,
@@ -275,19 +320,51 @@ mod tests {
     fn what_may_be_taken_later_is_tried_until_it_has_been_often_enough() {
         let why = || "busy".to_owned();
         let asked = Some(Duration::from_secs(60));
-        let retry = |after| Outcome::Retry { after, why: why() };
-        assert_eq!(ending(Outcome::Delivered, 1), MessageEnd::Sent);
+        let retry = |after| Outcome::Retry {
+            after,
+            why: why(),
+            reached: vec!["b".to_owned()],
+        };
+        let after = |attempts| OpenMessage {
+            id: "m1".to_owned(),
+            attempts,
+            is_due: true,
+            is_critical: false,
+            reached: vec!["a".to_owned()],
+        };
+        assert_eq!(ending(Outcome::Delivered, &after(0)), MessageEnd::Sent);
         assert_eq!(
-            ending(Outcome::Permanent { why: why() }, 1),
+            ending(Outcome::Permanent { why: why() }, &after(0)),
             MessageEnd::Failed { why: why() }
         );
-        match ending(retry(asked), 3) {
-            MessageEnd::Retry { after, .. } => assert!(Some(after) >= asked, "{after:?}"),
+        match ending(retry(asked), &after(2)) {
+            MessageEnd::Retry { after, reached, .. } => {
+                assert!(Some(after) >= asked, "{after:?}");
+                assert_eq!(reached, ["a", "b"]);
+            }
             other => panic!("{other:?}"),
         }
-        match ending(retry(asked), ATTEMPTS_MAX) {
+        match ending(retry(asked), &after(ATTEMPTS_MAX - 1)) {
             MessageEnd::Failed { why } => assert!(why.contains(&ATTEMPTS_MAX.to_string()), "{why}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_attempt_ends_before_the_look_does_so_that_it_is_recorded() {
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        let within = |left| {
+            let until = Some(now + seconds(left));
+            time_for_an_attempt(Look::Last { until }, now)
+        };
+        assert_eq!(time_for_an_attempt(Look::OneOfMany, now), Some(ATTEMPT_WITHIN));
+        let endless = Look::Last { until: None };
+        assert_eq!(time_for_an_attempt(endless, now), Some(ATTEMPT_WITHIN));
+        assert_eq!(within(3600), Some(ATTEMPT_WITHIN));
+        assert_eq!(within(5), Some(seconds(4)));
+        assert_eq!(within(1), None);
+        assert!(ATTEMPT_WITHIN + RECORD_WITHIN <= super::super::LAST_LOOK_WITHIN);
+        assert!(ATTEMPT_WITHIN + RECORD_WITHIN < TERM);
     }
 }

@@ -173,7 +173,7 @@ async fn old_and_newer_schemas() {
         words.push(said(&rig, &rig.tagpipe(arguments).await));
     }
     let migrated = rig.tagpipe(&["db", "migrate"]).await;
-    assert_eq!(migrated.stdout, "tagpipe.db: applied m0012_jobs\n");
+    assert_eq!(migrated.stdout, "tagpipe.db: applied m0013_recipients\n");
     assert_eq!(rig.tagpipe(&["status"]).await.code, Some(0));
 
     let store = rig.open().await;

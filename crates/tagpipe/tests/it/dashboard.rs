@@ -287,6 +287,7 @@ async fn tell(rig: &Rig) {
     let put_off = MessageEnd::Retry {
         after: TERM,
         why: "HTTP status 503 Service Unavailable".to_owned(),
+        reached: Vec::new(),
     };
     let given_up = || MessageEnd::Failed {
         why: HOSTILE.to_owned(),

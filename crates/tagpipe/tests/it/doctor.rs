@@ -187,7 +187,7 @@ async fn a_database_is_seen_to_be_away_unwritable_old_new_or_none() {
         "database",
         &["--database-url", &url],
         "warning",
-        &["lacks 1 of 12 migrations", "db migrate"],
+        &["lacks 1 of 13 migrations", "db migrate"],
     )
     .await;
     store.close().await;

@@ -132,6 +132,16 @@ fn storm(count: usize) -> Vec<News> {
         .collect()
 }
 
+/// Quiet hours for two hours around now, on this machine's clock, which the database's is, too.
+fn quiet_now() -> String {
+    let hour = jiff::Timestamp::now().as_second() / 3600;
+    format!(
+        "quiet_hours = \"{:02}:00-{:02}:00\"",
+        (hour + 23) % 24,
+        (hour + 2) % 24
+    )
+}
+
 /// What `openssl` makes of a message, for `webhook-signature`.
 async fn signed(request: &Request) -> String {
     let mut openssl = Command::new("openssl")
@@ -257,7 +267,7 @@ async fn what_will_never_be_taken_is_given_up_and_said_and_no_redirect_is_follow
 async fn slack_and_ntfy_are_told_in_their_own_ways() {
     let mut rig = Rig::new(small()).await;
     let slack = Receiver::start(&[Answer::with_header("429 Too Many Requests", "retry-after: 1")]).await;
-    let ntfy = Receiver::start(&[Answer::status("503 Service Unavailable")]).await;
+    let ntfy = Receiver::ntfy(&[Answer::status("503 Service Unavailable")]).await;
     rig.set_variable(
         "PIPELINE_NOTIFY_SLACK_URL",
         &slack.url("/services/T0/B0/secretslack"),
@@ -417,13 +427,7 @@ async fn postgres_many_that_send_at_once_send_once() {
 async fn quiet_hours_hold_back_a_storm_which_is_one_message_then() {
     let rig = Rig::new(small()).await;
     let receiver = Receiver::start(&[]).await;
-    // Two hours around now, on this machine's clock, which the database's is, too.
-    let hour = jiff::Timestamp::now().as_second() / 3600;
-    let quiet = format!(
-        "quiet_hours = \"{:02}:00-{:02}:00\"",
-        (hour + 23) % 24,
-        (hour + 2) % 24
-    );
+    let quiet = quiet_now();
     webhook(&rig, &receiver, &quiet);
     record(&rig, &storm(500)).await;
     let (code, said) = send(&rig, &[]).await;
@@ -454,6 +458,78 @@ async fn quiet_hours_hold_back_a_storm_which_is_one_message_then() {
     let told = digest["news"].as_array().expect("news");
     assert_eq!((told.len(), &told[0]["title"]), (20, &json!("news 0")));
     assert!(requests[1].body.len() < 20_000, "{}", requests[1].body.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_critical_goes_out_whatever_waits_for_quiet_hours_to_end() {
+    let rig = Rig::new(small()).await;
+    let receiver = Receiver::start(&[]).await;
+    receiver.answers_always(Answer::status("500 Internal Server Error"));
+    webhook(&rig, &receiver, "digest = \"0\"");
+    // As many messages as a channel has on their way at most.
+    for number in 1..=3 {
+        record(&rig, &storm(1)).await;
+        assert_eq!(send(&rig, &[]).await.1["put_off"], number);
+    }
+    let worst = |title| News::new(NewsKind::LayoutChanged, NewsLevel::Critical, title);
+    // While the other side takes nothing, the worst is tried all the same, and takes along what waits.
+    record(&rig, &storm(1)).await;
+    record(&rig, &[worst("bad")]).await;
+    assert_eq!(send(&rig, &[]).await.1["waiting"], 0);
+    receiver.answers_always(Answer::status("200 OK"));
+    webhook(&rig, &receiver, &format!("digest = \"0\"\n{}", quiet_now()));
+    record(&rig, &storm(1)).await;
+    record(&rig, &[worst("worse")]).await;
+    let before = receiver.requests().len();
+    let (code, said) = send(&rig, &["--again"]).await;
+    assert_eq!((code, &said["sent"]), (Some(0), &json!(2)), "{said:#}");
+    let requests = receiver.requests();
+    let titles: Vec<Value> = requests[before..]
+        .iter()
+        .map(|request| request.json()["data"]["news"][0]["title"].clone())
+        .collect();
+    assert_eq!(titles, ["bad", "worse"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_says_yes_is_no_receipt_where_the_answer_is_one() {
+    let rig = Rig::new(small()).await;
+    let page = "<!doctype html><html>Sign in to this network</html>";
+    for (kind, body, state) in [
+        ("slack", "invalid_payload", "failed"),
+        ("slack", r#"{"ok":false,"error":"channel_is_archived"}"#, "failed"),
+        ("slack", page, "open"),
+        ("slack", r#"{"success":true}"#, "sent"),
+        ("ntfy", "ok", "failed"),
+        ("ntfy", page, "open"),
+        ("webhook", page, "sent"),
+    ] {
+        let receiver = Receiver::start(&[]).await;
+        receiver.answers_always(Answer::Status("200 OK", String::new(), body));
+        let url = receiver.url("/cards");
+        rig.write(
+            "tagpipe.toml",
+            &format!("[[notify.channels]]\nname = \"ops\"\nkind = \"{kind}\"\nurl = \"{url}\"\n"),
+        );
+        let tested = rig.tagpipe(&["notify", "test"]).await;
+        record(&rig, &storm(1)).await;
+        send(&rig, &[]).await;
+        let delivery = deliveries(&rig).await.remove(0);
+        assert_eq!(delivery["state"], state, "{kind} {body}: {delivery:#}");
+        let is_taken = state == "sent";
+        assert_eq!(
+            tested.code,
+            Some(if is_taken { 0 } else { 1 }),
+            "{}",
+            tested.stdout
+        );
+        let said = delivery["last_error"].as_str().expect("words");
+        assert_eq!(said.contains(body), !is_taken, "{said}");
+        assert_eq!(tested.stdout.contains(body), !is_taken, "{}", tested.stdout);
+        // What is open would be tried again at the next channel.
+        receiver.answers_always(Answer::status("404 Not Found"));
+        send(&rig, &["--again"]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -656,7 +732,7 @@ async fn too_many_errors_and_a_brake_that_stays_closed_are_news_once_while_the_r
 async fn a_test_message_says_what_each_channel_answers() {
     let rig = Rig::new(small()).await;
     let (good, bad) = (
-        Receiver::start(&[]).await,
+        Receiver::ntfy(&[]).await,
         Receiver::start(&[Answer::Status("403 Forbidden", String::new(), "invalid_token")]).await,
     );
     let none = rig.tagpipe(&["notify", "test"]).await;

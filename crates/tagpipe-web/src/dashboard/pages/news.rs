@@ -120,7 +120,8 @@ fn delivery_row(delivery: Delivery) -> DeliveryRow {
             DeliveryState::Waiting => "waits for quiet hours or a digest to end",
             DeliveryState::Open if delivery.last_error.is_empty() => "being sent",
             DeliveryState::Open => "put off",
-            DeliveryState::Sent => "delivered",
+            DeliveryState::Sent if delivery.last_error.is_empty() => "delivered",
+            DeliveryState::Sent => "delivered in part",
             DeliveryState::Failed => "given up",
         },
         tried: match delivery.attempts {
@@ -168,6 +169,7 @@ mod tests {
             (DeliveryState::Open, 3, "busy", "put off", "3 attempts", true),
             (DeliveryState::Sent, 1, "", "delivered", "", false),
             (DeliveryState::Sent, 2, "", "delivered", "2 attempts", false),
+            (DeliveryState::Sent, 1, "not b", "delivered in part", "", false),
             (DeliveryState::Failed, 1, "gone", "given up", "1 attempt", false),
         ] {
             let row = delivery_row(delivery(state, attempts, why));

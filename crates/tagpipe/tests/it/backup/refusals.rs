@@ -108,7 +108,7 @@ async fn what_is_cut_short_foreign_or_newer_is_refused_and_nothing_is_changed() 
     let newer = told.replace("\"version\": 1", "\"version\": 2");
     fs::write(&manifest, newer).expect("a file");
     refused(&rig, &from, &["newer tagpipe"]).await;
-    let newer = told.replace("m0012_jobs", "m9999_future");
+    let newer = told.replace("m0013_recipients", "m9999_future");
     assert_ne!(newer, told);
     fs::write(&manifest, newer).expect("a file");
     refused(&rig, &from, &["newer tagpipe", "m9999_future"]).await;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use super::{deliveries, small};
+use super::{deliveries, send, small};
 use crate::harness::{Rig, wait_until};
 
 /// A mail server with a certificate of its own authority. Killed when the test ends.
@@ -24,6 +25,11 @@ impl MailServer {
     async fn start(security: &str) -> MailServer {
         let folder = tempfile::tempdir().expect("a folder");
         make_certificates(folder.path()).await;
+        MailServer::start_in(folder, security).await
+    }
+
+    /// With the certificate `server.pem` and its key, which are in `folder`.
+    async fn start_in(folder: TempDir, security: &str) -> MailServer {
         let mut process = Command::new(python_with_server().await)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/notify/mail_server.py"))
             .args([security, "server.pem", "server.key"])
@@ -59,21 +65,36 @@ impl MailServer {
     /// A channel to this server in the rig's settings.
     fn write_settings(&self, rig: &Rig, security: &str, password: &str, ca_file: &Path) {
         rig.write("password", &format!("{password}\n"));
-        rig.write(
-            "tagpipe.toml",
-            &format!(
-                "[[notify.channels]]\nname = \"mail\"\nkind = \"email\"\nserver = \"127.0.0.1:{}\"\n\
-                 security = \"{security}\"\nuser = \"me\"\npassword_file = \"password\"\n\
-                 from = \"Cards <tagpipe@example.com>\"\nto = [\"a@example.com\", \"B <b@example.com>\"]\n\
-                 ca_file = {ca_file:?}\n",
-                self.port
-            ),
+        let more = format!(
+            "security = \"{security}\"\nuser = \"me\"\npassword_file = \"password\"\nca_file = {ca_file:?}"
         );
+        write_channel(rig, self.port, &["a@example.com", "B <b@example.com>"], &more);
+    }
+
+    /// A channel to these recipients over this server in the rig's settings.
+    fn write_recipients(&self, rig: &Rig, to: &[&str]) {
+        rig.write("password", "correct horse\n");
+        let authority = self.authority();
+        let more = format!(
+            "security = \"tls\"\nuser = \"me\"\npassword_file = \"password\"\nca_file = {authority:?}"
+        );
+        write_channel(rig, self.port, to, &more);
     }
 
     fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
+}
+
+/// A channel to a mail server on a port of this machine in the rig's settings, with further lines.
+fn write_channel(rig: &Rig, port: u16, to: &[&str], more: &str) {
+    rig.write(
+        "tagpipe.toml",
+        &format!(
+            "[[notify.channels]]\nname = \"mail\"\nkind = \"email\"\nserver = \"127.0.0.1:{port}\"\n\
+             from = \"Cards <tagpipe@example.com>\"\nto = {to:?}\n{more}\n"
+        ),
+    );
 }
 
 /// A Python that has aiosmtpd; installed into the target folder the first time.
@@ -187,10 +208,7 @@ async fn a_run_is_told_by_mail(security: &str) {
     assert_eq!(mail["mail"]["from"], "Cards <tagpipe@example.com>");
     assert_eq!(mail["mail"]["auto-submitted"], "auto-generated");
     assert_eq!(mail["sender"], "tagpipe@example.com");
-    assert_eq!(
-        mail["recipients"],
-        serde_json::json!(["a@example.com", "b@example.com"])
-    );
+    assert_eq!(mail["recipients"], json!(["a@example.com", "b@example.com"]));
     assert_eq!(mail["user"], "me");
     let tls = mail["tls"].as_str().expect("it is encrypted");
     assert!(tls.starts_with("TLSv1."), "{tls}");
@@ -259,4 +277,189 @@ async fn a_mail_server_that_cannot_be_trusted_gets_no_password_and_a_wrong_one_i
     })
     .await;
     assert_eq!(deliveries(&rig).await[0]["state"], "sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_recipient_that_is_refused_keeps_the_mail_from_nobody_else() {
+    let rig = Rig::new(small()).await;
+    let server = MailServer::start("tls").await;
+    server.write_recipients(&rig, &["bad@example.com", "anna@example.com"]);
+    let tested = rig.tagpipe(&["notify", "test"]).await;
+    assert_eq!(tested.code, Some(1));
+    for word in ["delivered in part", "`bad@example.com`", "no such user"] {
+        assert!(tested.stdout.contains(word), "{}", tested.stdout);
+    }
+    rig.run(&[]).await.summary(0);
+    wait_until("mail", || server.said().len() >= 2).await;
+    for mail in server.said() {
+        assert_eq!(mail["recipients"], json!(["anna@example.com"]));
+    }
+    let delivery = deliveries(&rig).await.remove(0);
+    assert_eq!(
+        (&delivery["state"], &delivery["attempts"]),
+        (&json!("sent"), &json!(1))
+    );
+    let why = delivery["last_error"].as_str().expect("words");
+    assert!(why.contains("bad@example.com") && !why.contains("anna"), "{why}");
+    let shown = rig.tagpipe(&["notify", "list"]).await.stdout;
+    assert!(
+        shown.contains("sent in part") && shown.contains("bad@example.com"),
+        "{shown}"
+    );
+    let audit = rig.audit().await;
+    let told = audit.iter().filter(|entry| entry.operation == "notify");
+    assert_eq!(
+        told.map(|entry| entry.level.as_str()).collect::<Vec<_>>(),
+        ["ERROR"]
+    );
+    // Nobody is left who could get it.
+    server.write_recipients(&rig, &["bad@example.com"]);
+    rig.run(&[]).await.summary(0);
+    assert_eq!(deliveries(&rig).await[0]["state"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_mail_does_not_get_it_again_when_it_is_tried_for_the_others() {
+    let rig = Rig::new(small()).await;
+    let server = MailServer::start("tls").await;
+    let to = ["anna@example.com", "full@example.com", "bad@example.com"];
+    server.write_recipients(&rig, &to);
+    rig.run(&[]).await.summary(0);
+    wait_until("mail", || !server.said().is_empty()).await;
+    let delivery = deliveries(&rig).await.remove(0);
+    let why = delivery["last_error"].as_str().expect("words");
+    assert!(why.contains("mailbox full"), "{delivery:#}");
+    let (code, said) = send(&rig, &["--again"]).await;
+    assert_eq!(
+        (code, &said["sent"], &said["in_part"]),
+        (Some(1), &json!(1), &json!(1)),
+        "{said:#}"
+    );
+    let mails = server.said();
+    let recipients: Vec<&Value> = mails.iter().map(|mail| &mail["recipients"]).collect();
+    assert_eq!(
+        recipients,
+        [&json!(["anna@example.com"]), &json!(["full@example.com"])]
+    );
+    let id = |mail: &Value| mail["mail"]["message-id"].clone();
+    assert_eq!(
+        (id(&mails[0]), &mails[0]["body"]),
+        (id(&mails[1]), &mails[1]["body"])
+    );
+    let delivery = deliveries(&rig).await.remove(0);
+    assert_eq!(delivery["state"], "sent");
+    let why = delivery["last_error"].as_str().expect("words");
+    assert!(why.contains("bad@example.com") && !why.contains("full@"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_says_nothing_is_given_up_in_time_and_that_is_recorded() {
+    let rig = Rig::new(small()).await;
+    // The system accepts connections to it; nobody greets.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    write_channel(&rig, port, &["a@example.com"], "security = \"plain\"");
+    let tested = rig.tagpipe(&["notify", "test"]).await;
+    assert_eq!(
+        (tested.code, tested.stdout.as_str()),
+        (
+            Some(1),
+            "mail (email): not delivered: the mail server has not taken it within 10 s\n"
+        )
+    );
+    rig.run(&[]).await.summary(0);
+    let delivery = deliveries(&rig).await.remove(0);
+    assert_eq!(
+        (&delivery["state"], &delivery["attempts"]),
+        (&json!("open"), &json!(1))
+    );
+    assert!(
+        delivery["last_error"]
+            .as_str()
+            .is_some_and(|why| why.contains("within 10 s")),
+        "{delivery:#}"
+    );
+}
+
+/// What `notify test` says of the channel `mail`.
+async fn tested(rig: &Rig) -> String {
+    rig.tagpipe(&["notify", "test"]).await.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_not_accepted_is_said_with_what_to_do() {
+    let rig = Rig::new(small()).await;
+    let self_signed = async |more: &[&str]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plain = [
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-keyout",
+            "server.key",
+            "-out",
+            "server.pem",
+        ];
+        openssl(folder.path(), &[&plain, more].concat()).await;
+        MailServer::start_in(folder, "starttls").await
+    };
+    // As openssl makes it if nothing else is said.
+    let server = self_signed(&[]).await;
+    let own = server.folder.path().join("server.pem");
+    server.write_settings(&rig, "starttls", "correct horse", &own);
+    let said = tested(&rig).await;
+    for word in [
+        "is not accepted",
+        "authority",
+        "CA:FALSE",
+        "IP:127.0.0.1",
+        "`ca_file`",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(
+        !said.contains("cannot be reached") && !said.contains("CaUsed"),
+        "{said}"
+    );
+    // As it is advised.
+    let advised = self_signed(&[
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ])
+    .await;
+    let own = advised.folder.path().join("server.pem");
+    advised.write_settings(&rig, "starttls", "correct horse", &own);
+    assert_eq!(tested(&rig).await, "mail (email): delivered\n");
+    // By somebody else than `ca_file` says, and without one.
+    let server = MailServer::start("tls").await;
+    server.write_settings(&rig, "tls", "correct horse", &own);
+    let said = tested(&rig).await;
+    for word in ["no authority that is trusted", "`ca_file`", "server.pem"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    write_channel(&rig, server.port, &["a@example.com"], "security = \"tls\"");
+    let said = tested(&rig).await;
+    assert!(
+        said.contains("as `ca_file`") && !said.contains("Unknown"),
+        "{said}"
+    );
+    // By HTTP as well, where the system says who is trusted.
+    let url = format!("url = \"https://127.0.0.1:{}/\"", server.port);
+    rig.write(
+        "tagpipe.toml",
+        &format!("[[notify.channels]]\nname = \"mail\"\nkind = \"webhook\"\n{url}\n"),
+    );
+    let said = tested(&rig).await;
+    assert!(
+        said.contains("no authority that is trusted") && said.contains("SSL_CERT_FILE"),
+        "{said}"
+    );
 }

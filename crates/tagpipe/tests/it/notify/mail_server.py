@@ -3,7 +3,8 @@
     python mail_server.py starttls|tls CERTIFICATE KEY
 
 Prints its port, then one line of JSON for each mail it has taken, as Python's own email module reads it, and one for each wrong
-password. The mail server of this test has one user, `me`, whose password is `correct horse`.
+password. The mail server of this test has one user, `me`, whose password is `correct horse`. It knows nobody whose address begins with
+`bad`, and the first mail to somebody whose address begins with `full` has to come again.
 """
 
 import asyncio
@@ -20,7 +21,19 @@ def say(**what):
     print(json.dumps(what), flush=True)
 
 
+refused_once = set()
+
+
 class Handler:
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("bad"):
+            return "550 5.1.1 no such user"
+        if address.startswith("full") and address not in refused_once:
+            refused_once.add(address)
+            return "452 4.2.2 mailbox full"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         encrypted = server.transport.get_extra_info("ssl_object")

@@ -33,6 +33,10 @@ impl Answer {
     }
 }
 
+/// What ntfy answers to a message that it has published: <https://docs.ntfy.sh/subscribe/api/#json-message-format>.
+const PUBLISHED: &str =
+    r#"{"id":"hwQ2YpKdmg","time":1635528741,"event":"message","topic":"cards","message":"..."}"#;
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -104,6 +108,13 @@ impl Receiver {
     pub(crate) async fn silent() -> Receiver {
         let receiver = Receiver::start(&[]).await;
         receiver.answers_always(Answer::Nothing);
+        receiver
+    }
+
+    /// A server that answers with these in turn, and then as ntfy does.
+    pub(crate) async fn ntfy(answers: &[Answer]) -> Receiver {
+        let receiver = Receiver::start(answers).await;
+        receiver.answers_always(Answer::Status("200 OK", String::new(), PUBLISHED));
         receiver
     }
 

@@ -1,0 +1,1 @@
+ALTER TABLE news_messages DROP COLUMN reached;
