@@ -323,7 +323,7 @@ impl Store {
         let done = transaction.execute_raw(dialect.statement(sql, values)).await?;
         let ended = done.rows_affected() > 0;
         if ended {
-            let what = format!("{} of {}", one(job.kind), job.ordered_by);
+            let what = format!("{} ordered by {}", one(job.kind), job.ordered_by);
             let entry = match end {
                 JobEnd::Done(_) => entry(job.id, AuditLevel::Info, format!("{what} is done")),
                 JobEnd::Failed(_) => entry(job.id, AuditLevel::Error, format!("{what} failed: {reason}")),

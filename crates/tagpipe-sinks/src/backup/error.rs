@@ -24,6 +24,12 @@ pub enum BackupError {
         /// Where.
         folder: String,
     },
+    /// Its manifest, which comes last, is not there.
+    #[error("the backup `{0}` has no manifest: it is under way, or was given up; take another one")]
+    NoManifest(
+        /// Which.
+        String,
+    ),
     /// It is not what was stored.
     #[error("the backup `{name}` is damaged: {how}; take another one")]
     Damaged {

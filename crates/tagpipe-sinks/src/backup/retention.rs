@@ -26,7 +26,7 @@ pub struct Retention {
 /// A text that says nothing about what to keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` says nothing about which backups to keep; write for instance daily=7,weekly=4,monthly=12,last=3"
+    "`{0}` does not say which backups to keep; write for instance daily=7,weekly=4,monthly=12,last=3, each once"
 )]
 pub struct InvalidRetention(String);
 
@@ -98,6 +98,10 @@ impl FromStr for Retention {
                 "yearly" => &mut rule.yearly,
                 _ => return Err(invalid()),
             };
+            // Either of the two would be a guess, and what goes by the wrong one is gone.
+            if *place > 0 {
+                return Err(invalid());
+            }
             *place = most;
         }
         if rule == Retention::default() {
@@ -183,7 +187,16 @@ mod tests {
         let rule: Retention = "daily=7, weekly=4,MONTHLY=12,last=3".parse().unwrap();
         assert_eq!(rule.to_string(), "daily=7,weekly=4,monthly=12,last=3");
         assert_eq!(rule.to_string().parse(), Ok(rule));
-        for text in ["", "daily", "daily=-1", "hourly=3", "daily=0", "daily=many", "7"] {
+        for text in [
+            "",
+            "daily",
+            "daily=-1",
+            "hourly=3",
+            "daily=0",
+            "daily=many",
+            "7",
+            "last=3,last=1",
+        ] {
             assert!(text.parse::<Retention>().is_err(), "{text}");
         }
     }

@@ -61,7 +61,9 @@ impl Shelf {
                 Ok(manifest) => shelf.complete.push(manifest),
                 // Removed by somebody else since it was listed.
                 Err(BackupError::Destination(error)) if error.trouble == Trouble::NotThere => {}
-                Err(error @ BackupError::Destination(_)) => return Err(error),
+                Err(BackupError::Destination(error)) if error.trouble != Trouble::PermissionDenied => {
+                    return Err(error.into());
+                }
                 Err(error) => shelf.incomplete.push(Incomplete {
                     is_abandoned: is_abandoned(&name, &parts, now),
                     files: parts.into_iter().map(|(_, entry)| entry.name).collect(),
@@ -211,9 +213,7 @@ async fn judged(
         how,
     };
     if !has_manifest(parts) {
-        return Err(damaged(
-            "it has no manifest: it is under way, or was given up".to_owned(),
-        ));
+        return Err(BackupError::NoManifest(name.to_string()));
     }
     let text = manifest_text(folder, name).await?;
     let manifest = Manifest::parse(name, &text)?;

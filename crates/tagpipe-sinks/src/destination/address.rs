@@ -57,7 +57,7 @@ pub enum InvalidDestination {
     },
     /// Credentials, or what may be some: they would end up in logs.
     #[error(
-        "an address has no user, password or query (not shown here, as they may be secret): {provider} credentials are \
+        "an address has no user, password, query or `#` (not shown here, as they may be secret): {provider} credentials are \
          taken from the environment, see docs/clouds.md"
     )]
     Secrets {

@@ -83,6 +83,17 @@ pub struct RestoreNote {
     pub context: serde_json::Value,
 }
 
+/// Ends the jobs that were open in the moment of the copy, in the `jobs` table of `schema`; `now` is the time. Among them is the one
+/// that made the copy, if a service did: begun once more, it would have backups removed to make room for itself.
+fn end_of_open_jobs(schema: &str, now: &str) -> String {
+    format!(
+        "UPDATE {schema}jobs SET state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE 'failed' END, holder = '', \
+             held_until = NULL, ended_at = {now}, reason = 'the database was restored from a backup that was taken before this \
+             had ended; order it again if it is still wanted' \
+         WHERE state IN ('waiting', 'working')"
+    )
+}
+
 /// Who does it, in the audit trail.
 const ACTOR: &str = "tagpipe restore";
 /// What is done, in the audit trail.

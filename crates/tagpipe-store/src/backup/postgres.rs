@@ -212,6 +212,11 @@ pub async fn restore_postgres(
     prelude.push_str(&target.removal());
     let mut end = comparison(&target.namespace, expected);
     end.push_str(&signature(&target.namespace, note));
+    if expected.tables.contains_key("jobs") {
+        let schema = format!("{}.", quoted_name(&target.namespace));
+        end.push_str(&super::end_of_open_jobs(&schema, "clock_timestamp()"));
+        end.push_str(";\n");
+    }
     end.push_str("COMMIT;\n");
     target.run(dump, prelude, end).await
 }

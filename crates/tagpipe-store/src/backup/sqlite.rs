@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement, TransactionTrait};
 
-use super::{ACTOR, Contents, OPERATION, RestoreNote};
+use super::{ACTOR, Contents, OPERATION, RestoreNote, end_of_open_jobs};
 use crate::connect::{applied_migrations, database_error, lasting_connections, name_file, sqlite_code};
 use crate::dialect::Dialect;
 use crate::error::StoreError;
@@ -192,9 +192,28 @@ pub async fn sign_sqlite(path: &Path, note: &RestoreNote) -> Result<(), StoreErr
         dialect.text(&note.message),
         dialect.json(&note.context),
     ];
-    let written = connection.execute_raw(dialect.statement(sql, values)).await;
+    let written = async {
+        let transaction = connection.begin().await?;
+        transaction.execute_raw(dialect.statement(sql, values)).await?;
+        if has_jobs(&transaction).await? {
+            let end = end_of_open_jobs("", dialect.now());
+            transaction.execute_unprepared(&end).await?;
+        }
+        transaction.commit().await
+    };
+    let written = written.await;
     close(connection).await;
-    written.map(drop).map_err(|error| name_file(path, error))
+    written.map_err(|error| name_file(path, error))
+}
+
+/// Whether the copy is of a database with jobs: older ones had none.
+async fn has_jobs(copy: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let found = copy
+        .query_all_raw(
+            Dialect::Sqlite.statement("SELECT 1 AS one FROM sqlite_schema WHERE name = 'jobs'", []),
+        )
+        .await?;
+    Ok(!found.is_empty())
 }
 
 /// Puts the sound file `restored` at `path`, in place of what may be there, while nobody uses that. Both must be in one folder.

@@ -174,7 +174,7 @@ async fn what_came_of_a_job_is_in_the_trail(crawl: Crawl) {
     assert_eq!(
         told,
         [
-            ("ERROR", "an export of somebody failed: no space is left"),
+            ("ERROR", "an export ordered by somebody failed: no space is left"),
             ("INFO", "somebody orders an export"),
         ]
     );

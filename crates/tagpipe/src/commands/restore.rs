@@ -46,6 +46,15 @@ pub(crate) async fn restore(global: &GlobalArguments, arguments: &RestoreArgumen
                 "the database that was there held more than tagpipe's, or was damaged; it is now {aside}\n"
             ));
         }
+        if manifest
+            .tables
+            .get("api_tokens")
+            .is_some_and(|tokens| *tokens > 0)
+        {
+            text.push_str(
+                "its tokens are those of that time: one that was revoked since is in force again (`tagpipe token list`)\n",
+            );
+        }
         text.push_str(&format!(
             "`tagpipe run --resume` on {url} goes on with a run that had not ended\n"
         ));
@@ -70,7 +79,7 @@ async fn bring_back(
 ) -> Result<Restored, Failure> {
     let (folder, manifest) = Shelf::find(from).await.map_err(Failure::from)?;
     refuse_other_engine(url, &manifest)?;
-    let url = &resolved(url);
+    let url = &resolved(url)?;
     let is_damaged = refuse_to_overwrite(url, force).await?;
     let scratch = scratch_beside(url)?;
     let opened = scratch.file("opened");
@@ -135,12 +144,18 @@ fn refuse_other_engine(url: &DatabaseUrl, manifest: &Manifest) -> Result<(), Fai
 }
 
 /// The address of the file itself where it is that of a link: what is restored takes the file's place, not the link's.
-fn resolved(url: &DatabaseUrl) -> DatabaseUrl {
-    match url {
-        DatabaseUrl::Sqlite(path) => {
-            DatabaseUrl::Sqlite(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
-        }
-        other => other.clone(),
+fn resolved(url: &DatabaseUrl) -> Result<DatabaseUrl, Failure> {
+    let DatabaseUrl::Sqlite(path) = url else {
+        return Ok(url.clone());
+    };
+    match (std::fs::canonicalize(path), std::fs::read_link(path)) {
+        (Ok(real), _) => Ok(DatabaseUrl::Sqlite(real)),
+        (Err(_), Ok(to)) => Err(Failure::could_not_run(format!(
+            "`{}` is a link to `{}`, where nothing is; is its disk mounted? Make it lead somewhere, or name the file itself",
+            path.display(),
+            to.display()
+        ))),
+        (Err(_), Err(_)) => Ok(url.clone()),
     }
 }
 

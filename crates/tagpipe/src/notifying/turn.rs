@@ -276,7 +276,7 @@ fn ending(outcome: Outcome, message: &OpenMessage) -> MessageEnd {
 fn log(channel: &str, message: &Message, end: &MessageEnd) {
     let (id, news) = (&message.id, message.total());
     match end {
-        MessageEnd::Sent => tracing::info!(channel, message = id, news, "the channel was told"),
+        MessageEnd::Sent => tracing::info!(channel, message_id = id, news, "the channel was told"),
         MessageEnd::SentInPart { why } => {
             tracing::error!(
                 channel,

@@ -98,12 +98,20 @@ fn wanted(options: &Json) -> String {
 
 /// What a command has printed of its work.
 fn outcome(result: &Json) -> String {
-    let count = |key: &str| result[key].as_u64();
+    let backup = &result["backup"];
+    let rows_of_backup = || {
+        let tables = backup["tables"].as_object()?;
+        Some(tables.values().filter_map(Json::as_u64).sum())
+    };
+    let rows = result["rows"].as_u64().or_else(rows_of_backup);
+    let bytes = result["bytes"]
+        .as_u64()
+        .or_else(|| backup["stored"]["bytes"].as_u64());
     let mut parts = Vec::new();
-    parts.extend(count("rows").map(|rows| format!("{} rows", Count(rows))));
-    parts.extend(count("bytes").map(|bytes| Size(bytes).to_string()));
-    let place = ["to", "name"].iter().find_map(|key| result[*key].as_str());
-    parts.extend(place.map(|place| format!("in {place}")));
+    parts.extend(backup["name"].as_str().map(ToOwned::to_owned));
+    parts.extend(rows.map(|rows| format!("{} rows", Count(rows))));
+    parts.extend(bytes.map(|bytes| Size(bytes).to_string()));
+    parts.extend(result["to"].as_str().map(|place| format!("in {place}")));
     parts.join(", ")
 }
 
@@ -132,6 +140,10 @@ mod tests {
         assert_eq!(wanted(&json!({})), "");
         let result = json!({ "rows": 12345, "bytes": 2048, "to": "exports/cards.csv" });
         assert_eq!(outcome(&result), "12,345 rows, 2.0 KiB, in exports/cards.csv");
+        let manifest =
+            json!({ "name": "tagpipe-1", "tables": { "runs": 2, "cards": 3 }, "stored": { "bytes": 4096 } });
+        let result = json!({ "to": "safe", "verified": false, "backup": manifest });
+        assert_eq!(outcome(&result), "tagpipe-1, 5 rows, 4.0 KiB, in safe");
         assert_eq!(outcome(&json!({})), "");
         let result = json!({ "rows": 0, "warnings": ["no category matches `Hocky`; there are Hockey"] });
         assert_eq!(

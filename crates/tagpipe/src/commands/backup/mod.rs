@@ -121,18 +121,17 @@ async fn make(url: &DatabaseUrl, folder: &Destination, order: Order, stop: &Stop
     }
     let mut removal = Removal::default();
     if let Some(rule) = settings.keep {
-        let shelf = Shelf::look(folder, Timestamp::now())
-            .await
-            .map_err(Failure::from)?;
-        removal = shelf.removal(&rule);
-        // Another machine's clock may run ahead of this one's: what was made just now is new all the same.
-        removal.backups.retain(|one| one.name != manifest.name);
-        shelf.remove(&removal).await.map_err(|error| {
+        let not_removed = |error| {
             Failure::could_not_run(format!(
                 "the backup `{}` is made, but older ones cannot be removed: {error}",
                 manifest.name
             ))
-        })?;
+        };
+        let shelf = Shelf::look(folder, Timestamp::now()).await.map_err(not_removed)?;
+        removal = shelf.removal(&rule);
+        // Another machine's clock may run ahead of this one's: what was made just now is new all the same.
+        removal.backups.retain(|one| one.name != manifest.name);
+        shelf.remove(&removal).await.map_err(not_removed)?;
     }
     Ok(Made {
         manifest,

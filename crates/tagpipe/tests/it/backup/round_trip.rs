@@ -108,6 +108,82 @@ async fn postgres_comes_back_as_it_was() {
     what_comes_back_is_what_was_there(Engine::Postgres).await;
 }
 
+/// The job that made a backup is under way in it: begun once more after a restore, it would push other backups out.
+async fn jobs_that_were_open_end_with_a_restore(engine: Engine) {
+    let rig = rig_with_data(engine).await;
+    let ask = |sql: &str| match rig.database_url() {
+        DatabaseUrl::Postgres(url) => psql(&url, sql),
+        _ => sqlite(&rig.folder().join("tagpipe.db"), sql),
+    };
+    ask(
+        "INSERT INTO jobs (kind, options, ordered_by, state, holder, held_until, attempts, created_at) \
+         VALUES ('backup', '{}', 'somebody', 'working', 'a service', '2026-11-24T07:00:00.000Z', 1, '2026-11-24T06:00:00.000Z'), \
+                ('export', '{}', 'somebody', 'waiting', '', NULL, 0, '2026-11-24T06:00:00.000Z'), \
+                ('export', '{}', 'somebody', 'done', '', NULL, 1, '2026-11-24T06:00:00.000Z')",
+    );
+    let address = address(&rig);
+    let of_database = |words: &[&'static str]| [words, &["--database-url"]].concat();
+    let added = [
+        &of_database(&["token", "add", "looker", "--scope", "read"])[..],
+        &[&address],
+    ]
+    .concat();
+    assert_eq!(rig.tagpipe(&added).await.code, Some(0));
+    done(&rig, &["backup", "--to", "safe"]).await;
+    let restore = [
+        &of_database(&["restore", "--from", "safe", "--force"])[..],
+        &[&address],
+    ]
+    .concat();
+    let restored = rig.tagpipe(&restore).await;
+    assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+    assert!(
+        restored.stdout.contains("tokens are those of that time"),
+        "{}",
+        restored.stdout
+    );
+    assert_eq!(
+        ask("SELECT state FROM jobs ORDER BY id"),
+        "failed\ncancelled\ndone"
+    );
+    assert_eq!(
+        ask(
+            "SELECT count(*) FROM jobs WHERE reason LIKE '%restored from a backup%' AND ended_at IS NOT NULL"
+        ),
+        "2"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_ends_open_jobs_with_a_restore() {
+    jobs_that_were_open_end_with_a_restore(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_ends_open_jobs_with_a_restore() {
+    jobs_that_were_open_end_with_a_restore(Engine::Postgres).await;
+}
+
+/// A link to a disk that is not mounted is not made a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_nowhere_stays_one() {
+    let rig = rig_with_data(Engine::Sqlite).await;
+    done(&rig, &["backup", "--to", "safe"]).await;
+    let link = rig.folder().join("link.db");
+    std::os::unix::fs::symlink("gone/tagpipe.db", &link).expect("a link");
+    let ended = rig
+        .tagpipe(&["restore", "--from", "safe", "--database-url", "sqlite:link.db"])
+        .await;
+    assert!(
+        ended
+            .failure(1)
+            .contains("is a link to `gone/tagpipe.db`, where nothing is"),
+        "{}",
+        ended.stderr
+    );
+    assert!(link.is_symlink());
+}
+
 /// tagpipe's tables may be in a schema of their own: they are tried, and brought back, where they were, be the schema there or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_schema_of_ones_own_comes_back() {
