@@ -43,7 +43,7 @@ impl Pipeline {
             return Ok(None);
         };
         let end = self.end_reached(run, &Halt::Drained, discrepancies).await?;
-        self.end_own_part(part, "the run was read").await?;
+        self.end_own_part(part, &why_part_ended(&end)).await?;
         let summary = self.own_summary(part, end).await?;
         let mut entries: Vec<_> = disagreements.iter().map(discrepancy_entry).collect();
         entries.push(ended_entry(&summary));
@@ -165,8 +165,9 @@ impl Pipeline {
 
     /// Leaves a run that another runner has closed.
     pub(super) async fn leave_ended(&self, part: &Part) -> Result<Summary, RunError> {
-        self.end_own_part(part, "the run was read").await?;
-        let summary = self.summary_of_ended(part).await?;
+        let end = self.end_of_ended(part).await?;
+        self.end_own_part(part, &why_part_ended(&end)).await?;
+        let summary = self.own_summary(part, end).await?;
         let message = format!("runner ended: {}", summary.end);
         self.audit_operation(part.run, "runner_ended", &message, serde_json::json!({}))
             .await?;
@@ -175,9 +176,13 @@ impl Pipeline {
 
     /// The summary of a run that others have ended.
     pub(super) async fn summary_of_ended(&self, part: &Part) -> Result<Summary, RunError> {
-        let discrepancies = self.store.discrepancies_of(part.run).await?;
-        let end = self.end_reached(part.run, &Halt::Drained, discrepancies).await?;
+        let end = self.end_of_ended(part).await?;
         self.own_summary(part, end).await
+    }
+
+    async fn end_of_ended(&self, part: &Part) -> Result<RunEnd, RunError> {
+        let discrepancies = self.store.discrepancies_of(part.run).await?;
+        self.end_reached(part.run, &Halt::Drained, discrepancies).await
     }
 
     /// The same for whoever joins a run when nothing is left to do.
@@ -365,6 +370,15 @@ impl Pipeline {
             disagreements: Vec::new(),
             notes: Vec::new(),
         }
+    }
+}
+
+/// Why a runner that found nothing left to do has ended. Whoever started its process takes the reason of an alarm from here.
+fn why_part_ended(end: &RunEnd) -> String {
+    if end.is_final() {
+        "the run was read".to_owned()
+    } else {
+        end.to_string()
     }
 }
 

@@ -106,7 +106,17 @@ async fn a_dry_run_of_many_writes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_layout_stops_all() {
-    let mut rig = Rig::on(Engine::Postgres, unhurried(200, 20)).await;
+    a_changed_layout_is_told(200).await;
+}
+
+/// With few pages each has failed before a runner makes anything of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_layout_is_told_when_nothing_is_left_to_read() {
+    a_changed_layout_is_told(12).await;
+}
+
+async fn a_changed_layout_is_told(pages: u64) {
+    let mut rig = Rig::on(Engine::Postgres, unhurried(pages, 20)).await;
     let proxy = Proxy::start(Some(rig.site.site_addr()), |_| {
         Answer::Rewrite(Box::new(|page| page.replace("Graded", "Slabbed")))
     })
