@@ -38,6 +38,7 @@ mod orchestrators;
 mod orders;
 mod outbox;
 mod pace;
+mod page_rows;
 mod reading_order;
 mod reconcile;
 mod replay;

@@ -19,12 +19,13 @@ use tagpipe_core::outcome::Cause;
 use tagpipe_core::policy::PageHistory;
 
 use crate::audit::{AuditEntry, AuditOrigin, insert_audit};
-use crate::commit::{Committer, check_rows, count_for_runner, note_readings, record_unreadable, write_rows};
+use crate::commit::{Committer, check_rows, count_for_runner, note_readings, record_unreadable};
 use crate::connect::Store;
 use crate::contract::{Committed, Ending, Finish, Lease, ReadCost, ReadDocuments, RowCounts, RunId};
 use crate::dialect::{ColumnType, Columns, Dialect};
 use crate::documents::{KeptDocument, NO_JSON_NULL, kept_document, row_keys};
 use crate::error::StoreError;
+use crate::page_rows::write_rows;
 use crate::reconcile::{Discrepancy, compared_sums, record_discrepancies};
 use crate::subjects::{source, stored_subject};
 
