@@ -76,19 +76,22 @@ pub(super) fn note(exit: Exit) {
     TERMINATED.store(exit == Exit::Terminated, Ordering::Relaxed);
 }
 
-/// Waits for Ctrl-C, SIGTERM or SIGHUP and tells the exit code it asks for.
-pub(crate) async fn wait_for_signal() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+/// Listens for Ctrl-C, SIGTERM and SIGHUP from the call on, and waits for one; it tells the exit code that is asked for.
+pub(crate) fn wait_for_signal() -> impl Future<Output = Exit> {
+    let listening = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
         hangup(),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
-        () = next(hangup.as_mut()) => Exit::Terminated,
+    );
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = listening else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+            () = next(hangup.as_mut()) => Exit::Terminated,
+        }
     }
 }
 

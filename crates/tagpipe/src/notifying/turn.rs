@@ -140,13 +140,14 @@ impl<'a> Turn<'a> {
             .channel()
             .rules
             .is_quiet(moment(self.store().now_us().await?));
+        let mut has_paused = false;
         for message in open {
             if is_quiet && !message.is_critical {
                 looked.waiting += 1;
                 continue;
             }
             let within = time_for_an_attempt(look, Instant::now());
-            let (true, Some(within)) = (message.is_due, within) else {
+            let (true, Some(within)) = (message.is_due && !has_paused, within) else {
                 looked.put_off += 1;
                 continue;
             };
@@ -161,7 +162,7 @@ impl<'a> Turn<'a> {
                 // What does not take one message takes no other: it has its pause.
                 Some(MessageEnd::Retry { .. }) => {
                     looked.put_off += 1;
-                    break;
+                    has_paused = true;
                 }
             }
         }

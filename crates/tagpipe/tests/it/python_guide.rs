@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use sea_orm::sqlx::{self, AssertSqlSafe, Row};
 use serde_json::Value;
@@ -339,8 +338,6 @@ async fn follow(folder: &Path, line: &str) {
     let running = Running::start(script(folder, &format!("exec {} >told", line.trim()), &[]));
     let told = folder.join("told");
     wait_until(line, || std::fs::metadata(&told).is_ok_and(|file| file.len() > 0)).await;
-    // What it told comes before it listens for signals.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     running.signal("INT").await;
     let ended = running.ended().await;
     assert_eq!(ended.code, Some(0), "{line}\n{}", ended.stderr);

