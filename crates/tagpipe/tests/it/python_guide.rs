@@ -335,8 +335,10 @@ async fn run_block(folder: PathBuf, block: String, database_url: String) -> usiz
 /// A command that goes on until it is told to stop.
 async fn follow(folder: &Path, line: &str) {
     let (line, _) = line.split_once('#').expect("it has a comment");
-    let running = Running::start(script(folder, &format!("exec {} >told", line.trim()), &[]));
     let told = folder.join("told");
+    // One that another command has told would be taken for this one's.
+    std::fs::write(&told, "").expect("a file");
+    let running = Running::start(script(folder, &format!("exec {} >told", line.trim()), &[]));
     wait_until(line, || std::fs::metadata(&told).is_ok_and(|file| file.len() > 0)).await;
     running.signal("INT").await;
     let ended = running.ended().await;
