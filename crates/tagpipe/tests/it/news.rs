@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use reqwest::StatusCode;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
-use tagpipe_core::news::{News, NewsKind, NewsLevel};
 use tagpipe_demo::DemoConfig;
 
 use crate::harness::{Engine, PATIENCE, Rig};
 use crate::notify::receiver::{Answer, Receiver};
+use crate::notify::storm;
 use crate::serve::Served;
 
 fn small() -> DemoConfig {
@@ -17,19 +17,6 @@ fn small() -> DemoConfig {
         pages: 40,
         ..DemoConfig::default()
     }
-}
-
-/// News that waits to be sent to nobody.
-fn storm(count: usize) -> Vec<News> {
-    (0..count)
-        .map(|number| {
-            News::new(
-                NewsKind::WatchChanged,
-                NewsLevel::Warning,
-                &format!("news {number}"),
-            )
-        })
-        .collect()
 }
 
 /// Deliveries as the tables have them: title, channel, state, attempts, last error, whether it is tried again.

@@ -120,7 +120,8 @@ async fn record(rig: &Rig, news: &[News]) {
     store.close().await;
 }
 
-fn storm(count: usize) -> Vec<News> {
+/// So much news about what is watched.
+pub(crate) fn storm(count: usize) -> Vec<News> {
     (0..count)
         .map(|number| {
             News::new(

@@ -142,13 +142,7 @@ async fn the_database_of_a_trial_lasts_as_long_as_its_process() {
         unreachable!("asked for PostgreSQL")
     };
     done(&rig, &["backup", "--to", "safe"]).await;
-    psql(&url, "CREATE DATABASE other");
-    let mut other = url.clone();
-    other.set_path("other");
-    let restored = rig
-        .tagpipe(&["restore", "--from", "safe", "--database-url", other.as_str()])
-        .await;
-    assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+    let other = restored_beside(&rig, &url).await;
 
     // A `psql` that stands still until its tagpipe is gone, and is connected to nothing.
     let started = rig.folder().join("started");

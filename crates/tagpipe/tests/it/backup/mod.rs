@@ -68,6 +68,18 @@ async fn refused(rig: &Rig, arguments: &[&str], words: &[&str]) -> String {
     ended.stderr
 }
 
+/// Restores the newest backup of `safe` into a new database on the server of `url`; its address.
+async fn restored_beside(rig: &Rig, url: &url::Url) -> url::Url {
+    psql(url, "CREATE DATABASE other");
+    let mut other = url.clone();
+    other.set_path("other");
+    let restored = rig
+        .tagpipe(&["restore", "--from", "safe", "--database-url", other.as_str()])
+        .await;
+    assert_eq!(restored.code, Some(0), "{}", restored.stderr);
+    other
+}
+
 /// What a program prints.
 pub(crate) fn printed(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> String {
     let output = Command::new(program)

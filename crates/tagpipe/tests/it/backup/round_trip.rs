@@ -337,13 +337,7 @@ async fn a_backup_can_be_restored_elsewhere() {
         unreachable!("asked for PostgreSQL")
     };
     done(&rig, &["backup", "--to", "safe"]).await;
-    psql(&url, "CREATE DATABASE other");
-    let mut other = url.clone();
-    other.set_path("other");
-    let elsewhere = rig
-        .tagpipe(&["restore", "--from", "safe", "--database-url", other.as_str()])
-        .await;
-    assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
+    let other = restored_beside(&rig, &url).await;
     for table in tables {
         let sql = format!("SELECT count(*) FROM {table}");
         assert_eq!(psql(&other, &sql), psql(&url, &sql), "{table}");
