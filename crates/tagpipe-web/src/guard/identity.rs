@@ -27,7 +27,7 @@ use crate::state::App;
 /// The browser's cookie.
 pub(crate) const COOKIE: &str = "tagpipe_token";
 
-/// How long a revoked token may still be taken for a valid one.
+/// How long a revoked token may still be taken for a valid one. A stream that it has opened ends within twice that.
 const KNOWN_FOR: Duration = Duration::from_secs(2);
 
 /// How often the use of a token is noted.
